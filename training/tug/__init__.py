@@ -1,0 +1,1 @@
+"""Tug's training package: pairs, networks, training, export and evaluation of a bundle."""

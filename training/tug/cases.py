@@ -1,0 +1,139 @@
+"""One drag-editing case, and the two ways of making one from a photograph.
+
+`synthetic_case` draws from the training families (`motions`): smooth part-wise deformation in place, and whole
+objects moved or deformed over a still background. `heldout_case` draws from other families (thin plates,
+multi-scale flow, projective moves) that training never sees; the fixed evaluation sets are made with it.
+
+Coordinates: pixels of the case's own picture, origin at the top-left corner. The field is backward:
+`target(x) = source(x + field(x))` wherever `visible` is 1, so a drag (hx, hy, tx, ty) has h = t + field(t).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from . import heldout, layers
+from .drags import sample_drags
+from .masks import loose_mask, window
+from .motions import Array, grid, random_motion, random_region, region_of, warp
+
+
+@dataclass
+class Case:
+    """source, target: uint8 [H, W, 3] RGB; mask: float32 [H, W], 1 = may change; drags: float32 [N, 4] (handle x, y,
+    target x, y); field: float32 [H, W, 2] backward, pixels; visible: float32 [H, W], 1 = the source shows it."""
+
+    source: Array
+    mask: Array
+    drags: Array
+    target: Array | None = None
+    field: Array | None = None
+    visible: Array | None = None
+
+
+def fit(photo: Array, height: int, width: int) -> Array:
+    """Centre-cropped and area-resampled to [height, width, 3]."""
+    h, w = photo.shape[:2]
+    factor = max(height / h, width / w)
+    ch, cw = min(h, round(height / factor)), min(w, round(width / factor))
+    y, x = (h - ch) // 2, (w - cw) // 2
+    part = photo[y : y + ch, x : x + cw]
+    return cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+
+
+def deform_in_place(rng: np.random.Generator, source: Array, cut: Array | None) -> Case | None:
+    """Smooth deformation of one or two parts inside a loose mask; everything stays visible."""
+    height, width = source.shape[:2]
+    x = grid(height, width)
+    total = np.zeros((height, width, 2), np.float32)
+    mask = np.zeros((height, width), np.float32)
+    parts = []
+    for index in range(1 if rng.random() < 0.75 else 2):
+        follow = cut is not None and index == 0 and rng.random() < 0.6
+        region = region_of(cut) if follow else random_region(rng, height, width)
+        core = cut.astype(np.float32) if follow else layers.ellipse(x, region)
+        part_mask = loose_mask(rng, core, spread=(0.06, 0.3))
+        field = random_motion(rng, x, region)
+        weight, reach = window(rng, part_mask, core)
+        field *= weight[..., None]
+        # keep the map one-to-one: the window's slope times the motion stays below one
+        peak = np.abs(field).max() + 1e-6
+        field *= min(1.0, 0.5 * reach / peak, 0.3 * min(height, width) / peak)
+        mask = np.maximum(mask, part_mask)
+        total = total + field
+        parts.append(core)
+    if np.hypot(*np.moveaxis(total, -1, 0)).max() < 0.015 * min(height, width):
+        return None
+    target = warp(source, total)
+    drags = sample_drags(rng, total, np.maximum.reduce(parts), mask)
+    if drags is None:
+        return None
+    return Case(source, mask, drags, target, total, np.ones((height, width), np.float32))
+
+
+def synthetic_case(
+    rng: np.random.Generator,
+    photo: Array,
+    size: tuple[int, int] | None = None,
+    cut: Array | None = None,
+    other: Array | None = None,
+    other_cut: Array | None = None,
+    in_place: float = 0.5,
+) -> Case:
+    """A training case on `photo` (uint8 [h, w, 3]), at `size` (H, W) or the photo's own.
+
+    cut: the photo's main object, bool [h, w], if known; other, other_cut: a second photo whose object may be pasted
+    over this one; in_place: share of deformations in place against objects moved over a still background.
+    """
+    height, width = size or photo.shape[:2]
+    box = layers.random_crop(rng, photo.shape[:2], height, width)
+    source = layers.crop(photo, box, height, width)
+    own = layers.crop_cut(cut, box, height, width)
+    if rng.random() < 0.5:
+        source = np.ascontiguousarray(source[:, ::-1])
+        own = None if own is None else np.ascontiguousarray(own[:, ::-1])
+    for _ in range(8):
+        if rng.random() < in_place:
+            case = deform_in_place(rng, source, own)
+        else:
+            parts = layers.moved_object(rng, source, own, other, other_cut)
+            case = None if parts is None else _layer_case(rng, *parts)
+        if case is not None:
+            return case
+    return _still(source)
+
+
+def _layer_case(rng: np.random.Generator, pair: layers.Pair) -> Case | None:
+    mask = loose_mask(rng, pair.touched, spread=(0.02, 0.25))
+    drags = sample_drags(rng, pair.field, pair.moving, mask)
+    return None if drags is None else Case(pair.source, mask, drags, pair.target, pair.field, pair.visible)
+
+
+def _still(source: Array) -> Case:
+    """A case that asks for nothing (one pinned point): the rare fallback when no motion fitted the picture."""
+    height, width = source.shape[:2]
+    mask = np.zeros((height, width), np.float32)
+    mask[height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] = 1
+    drags = np.array([[width / 2, height / 2, width / 2, height / 2]], np.float32)
+    return Case(source, mask, drags, source.copy(), np.zeros((height, width, 2), np.float32), np.ones_like(mask))
+
+
+def heldout_case(rng: np.random.Generator, photo: Array, size: tuple[int, int] = (512, 512)) -> Case:
+    """An evaluation case on `photo`: thin-plate or multi-scale flow in place (60 %), or an object of the picture
+    moved by a projective map over it (40 %). None of these motions or cut shapes is used in training."""
+    source = fit(photo, *size)
+    for _ in range(8):
+        if rng.random() < 0.6:
+            field, core, mask = heldout.smooth_flow(rng, *size)
+            drags = sample_drags(rng, field, core, mask)
+            if drags is not None:
+                return Case(source, mask, drags, warp(source, field), field, np.ones(size, np.float32))
+        else:
+            pair = heldout.projective_move(rng, source)
+            case = None if pair is None else _layer_case(rng, pair)
+            if case is not None:
+                return case
+    return _still(source)

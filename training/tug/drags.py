@@ -1,0 +1,67 @@
+"""Where people put handles: on the part that moves, mostly its far end; now and then a pin on what shall stay."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+Array = np.ndarray
+
+COUNTS = [1, 2, 3, 4, 5, 6, 8, 12, 20]
+COUNT_WEIGHTS = np.array([0.36, 0.24, 0.14, 0.08, 0.05, 0.04, 0.04, 0.03, 0.02])
+
+
+def sample_drags(rng: np.random.Generator, field: Array, moving: Array, mask: Array) -> Array | None:
+    """Drags [N, 4] (handle x, y, target x, y) that a backward field [H, W, 2] fulfils exactly, or None.
+
+    moving: [H, W] > 0.5 on the moving part, on the target side; mask: the edit mask, where pins may stand. The first
+    target lies where the motion is strongest; further ones anywhere on the part; pins have zero length.
+    """
+    height, width = mask.shape
+    length = np.hypot(field[..., 0], field[..., 1])
+    length = np.where((moving > 0.5) & (mask > 0.5), length, 0)
+    peak = length.max()
+    if peak < max(1.5, 0.012 * min(height, width)):
+        return None
+    count = int(rng.choice(COUNTS, p=COUNT_WEIGHTS))
+    apart = 0.03 * min(height, width)
+    strong, some = length > 0.7 * peak, length > 0.2 * peak
+    inner = cv2.erode(some.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    chosen: list[Array] = []
+    for index in range(count):
+        pool = strong & inner if index == 0 or rng.random() < 0.4 else inner
+        if not pool.any():
+            pool = strong
+        flat = np.flatnonzero(pool)
+        for _ in range(6):
+            place = flat[rng.integers(len(flat))]
+            y, x = divmod(int(place), width)
+            target = np.array([x + 0.5, y + 0.5], np.float32)
+            handle = target + field[y, x]
+            inside = 0 <= handle[0] < width and 0 <= handle[1] < height
+            if inside and all(np.hypot(*(target - drag[2:])) > apart for drag in chosen):
+                chosen.append(np.concatenate([handle, target]))
+                break
+    if not chosen:
+        return None
+    if rng.random() < 0.4:
+        chosen += _pins(rng, field, moving, mask, chosen, apart)
+    drags = np.stack(chosen).astype(np.float32)
+    return drags[rng.permutation(len(drags))]
+
+
+def _pins(rng: np.random.Generator, field: Array, moving: Array, mask: Array, chosen: list[Array], apart: float):
+    """Up to three drags of zero length on places in the mask that really stay, those on the part preferred."""
+    width = mask.shape[1]
+    still = (np.hypot(field[..., 0], field[..., 1]) < 0.25) & (mask > 0.5)
+    on_part = still & (moving > 0.5)
+    pins = []
+    for _ in range(int(rng.integers(1, 4))):
+        flat = np.flatnonzero(on_part if on_part.sum() > 20 and rng.random() < 0.7 else still)
+        if len(flat) == 0:
+            break
+        y, x = divmod(int(flat[rng.integers(len(flat))]), width)
+        point = np.array([x + 0.5, y + 0.5], np.float32)
+        if all(np.hypot(*(point - drag[2:])) > apart for drag in chosen + pins):
+            pins.append(np.concatenate([point, point]))
+    return pins
