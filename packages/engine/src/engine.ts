@@ -1,0 +1,98 @@
+/**
+ * An open bundle: sessions, caches, and edits as async iterators. Pure pictures in, events out; no GraphQL, no database, no shared
+ * documents. Memory is bounded: decoded photos and encodings of recent pictures are kept up to fixed sizes.
+ */
+import { LRUCache } from 'lru-cache';
+import { bundleInfo, readBundle, verifyGraphs } from './bundle.js';
+import { type EditMachine, runEdit } from './edit.js';
+import { asEngineError, EngineError, throwIfCancelled } from './errors.js';
+import type { Photo } from './raster.js';
+import { type Observer, openRuntime } from './runtime.js';
+import { encodingBytes } from './scene.js';
+import { cumulativeAlphas } from './scheduler.js';
+import type { Device, EditEvent, EditInput, EngineInfo } from './types.js';
+
+export interface Engine {
+  readonly info: EngineInfo;
+  /**
+   * Runs one edit: started, previews, candidates, done. Cancelled (signal) within one network run; then, as on any failure, the
+   * iterator throws an EngineError. Leaving the loop early ends the edit too.
+   */
+  edit(input: EditInput, options?: { signal?: AbortSignal }): AsyncGenerator<EditEvent, void, void>;
+  close(): Promise<void>;
+}
+
+export interface OpenOptions {
+  /** default auto: CUDA, then a hardware WebGPU adapter, then the CPU */
+  device?: Device;
+  /** default: all the machine has */
+  threads?: number;
+}
+
+const MB = 2 ** 20;
+const PHOTO_CACHE = 128 * MB;
+const ENCODING_CACHE = 512 * MB;
+
+export async function openEngine(bundleDir: string, options: OpenOptions = {}): Promise<Engine> {
+  return openObservedEngine(bundleDir, options);
+}
+
+/** openEngine with a look at every graph run, for the benchmark. */
+export async function openObservedEngine(bundleDir: string, options: OpenOptions, observe?: Observer): Promise<Engine> {
+  const bundle = await readBundle(bundleDir);
+  const files = await verifyGraphs(bundle);
+  const runtime = await openRuntime(bundle, files, options.device ?? 'auto', options.threads, observe);
+  const machine: EditMachine = {
+    bundle,
+    runtime,
+    alphas: cumulativeAlphas(bundle.schedule),
+    photos: new LRUCache<string, Photo>({
+      maxSize: PHOTO_CACHE,
+      sizeCalculation: (photo) =>
+        photo.rgb.length + (photo.alpha === undefined ? 0 : photo.flat.length + photo.alpha.length),
+    }),
+    encodings: new LRUCache({ maxSize: ENCODING_CACHE, sizeCalculation: encodingBytes }),
+  };
+  const info: EngineInfo = {
+    ...bundleInfo(bundle),
+    device: runtime.device,
+    deviceReason: runtime.deviceReason,
+    threads: runtime.threads,
+  };
+  const running = new Set<AbortController>();
+  let closing: Promise<void> | undefined;
+
+  async function* edit(
+    input: EditInput,
+    { signal }: { signal?: AbortSignal } = {},
+  ): AsyncGenerator<EditEvent, void, void> {
+    if (closing !== undefined) throw new EngineError('ENGINE_FAILED', 'the engine is closed');
+    const own = new AbortController();
+    const forward = (): void => own.abort(signal?.reason);
+    if (signal?.aborted) forward();
+    signal?.addEventListener('abort', forward, { once: true });
+    running.add(own);
+    try {
+      yield* runEdit(machine, input, own.signal);
+    } catch (error) {
+      // closing takes the sessions away from under a run: that is a cancellation, whatever the runtime calls it
+      throwIfCancelled(own.signal);
+      throw asEngineError(error, 'the edit');
+    } finally {
+      signal?.removeEventListener('abort', forward);
+      running.delete(own);
+    }
+  }
+
+  return {
+    info,
+    edit,
+    close() {
+      for (const controller of running) controller.abort();
+      machine.photos.clear();
+      machine.encodings.clear();
+      closing ??= runtime.close();
+      return closing;
+    },
+  };
+}

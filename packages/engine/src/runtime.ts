@@ -1,0 +1,224 @@
+/**
+ * The only file that touches ONNX Runtime: which device, sessions, running a graph on a store of named tensors.
+ * `run()` of onnxruntime-node is synchronous native code; callers let the event loop turn between graphs (see `breathe` in edit.ts).
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { performance } from 'node:perf_hooks';
+import * as ort from 'onnxruntime-node';
+import type { Bundle, GraphName } from './bundle.js';
+import { asEngineError, EngineError, firstLine } from './errors.js';
+import type { Device } from './types.js';
+
+ort.env.logLevel = 'error';
+
+export interface Tensor {
+  readonly data: Float32Array;
+  readonly dims: readonly number[];
+}
+
+/** Graphs take their inputs from it by name and put their outputs into it by name. */
+export type Store = Map<string, Tensor>;
+
+export type ConcreteDevice = Exclude<Device, 'auto'>;
+
+/** Told about every graph run: what went in, what came out, how long it took. For measuring. */
+export type Observer = (graph: GraphName, inputs: ReadonlyMap<string, Tensor>, ms: number) => void;
+
+export interface Runtime {
+  readonly device: ConcreteDevice;
+  readonly deviceReason: string;
+  readonly threads: number;
+  /** Runs one graph; returns the milliseconds it took. */
+  run(graph: GraphName, store: Store): Promise<number>;
+  /** Names of the tensors that a graph makes. */
+  outputs(graph: GraphName): readonly string[];
+  close(): Promise<void>;
+}
+
+export async function openRuntime(
+  bundle: Bundle,
+  files: Record<GraphName, string>,
+  wanted: Device,
+  threads = availableParallelism(),
+  observe?: Observer,
+): Promise<Runtime> {
+  const { device, reason, sessions } = await openSessions(bundle, files, wanted, threads);
+  return {
+    device,
+    deviceReason: reason,
+    threads,
+    outputs: (graph) => sessions[graph].outputNames,
+    async run(graph, store) {
+      const session = sessions[graph];
+      const inputs = new Map<string, Tensor>();
+      const feeds: Record<string, ort.Tensor> = {};
+      for (const name of session.inputNames) {
+        const tensor = store.get(name);
+        if (tensor === undefined) {
+          throw new EngineError(
+            'BUNDLE_INVALID',
+            `bundle ${bundle.name}: ${graph} asks for "${name}", which nothing makes`,
+          );
+        }
+        inputs.set(name, tensor);
+        feeds[name] = new ort.Tensor('float32', tensor.data, tensor.dims);
+      }
+      const start = performance.now();
+      const results = await session.run(feeds).catch((error: unknown) => {
+        throw asEngineError(error, `running the ${graph} network`);
+      });
+      const ms = performance.now() - start;
+      for (const [name, value] of Object.entries(results)) {
+        if (!(value.data instanceof Float32Array)) {
+          throw new EngineError(
+            'BUNDLE_INVALID',
+            `bundle ${bundle.name}: ${graph} makes "${name}" as ${value.type}, not float32`,
+          );
+        }
+        store.set(name, { data: value.data, dims: value.dims });
+      }
+      observe?.(graph, inputs, ms);
+      return ms;
+    },
+    async close() {
+      await Promise.all(Object.values(sessions).map((session) => session.release()));
+    },
+  };
+}
+
+interface Opened {
+  device: ConcreteDevice;
+  reason: string;
+  sessions: Record<GraphName, ort.InferenceSession>;
+}
+
+/** `auto` takes CUDA, then a hardware WebGPU adapter, then the CPU, and tells why; a device asked for by name is never replaced. */
+async function openSessions(
+  bundle: Bundle,
+  files: Record<GraphName, string>,
+  wanted: Device,
+  threads: number,
+): Promise<Opened> {
+  const skipped: string[] = [];
+  for (const device of wanted === 'auto' ? (['cuda', 'webgpu', 'cpu'] as const) : [wanted]) {
+    const obstacle = whyNot(device);
+    if (obstacle !== undefined) {
+      if (device === wanted) throw unavailable(device, obstacle);
+      skipped.push(`${device}: ${obstacle.what}`);
+      continue;
+    }
+    try {
+      const sessions = await createAll(files, device, threads);
+      const because = wanted === 'auto' ? 'auto took the first device that works' : 'asked for';
+      return { device, sessions, reason: [because, ...skipped].join('; ') };
+    } catch (error) {
+      const text = firstLine(error instanceof Error ? error.message : String(error));
+      if (device === 'cpu') {
+        const typed = asEngineError(error, `loading bundle ${bundle.name}`);
+        if (typed.code === 'OUT_OF_MEMORY') throw typed;
+        throw new EngineError('BUNDLE_INVALID', `bundle ${bundle.name}: a network can't be loaded: ${text}`, {
+          cause: error,
+        });
+      }
+      if (device === wanted)
+        throw unavailable(device, { what: text, remedy: 'check the driver, or use the device "cpu"' });
+      skipped.push(`${device}: ${text}`);
+    }
+  }
+  throw new EngineError('DEVICE_UNAVAILABLE', `no device works: ${skipped.join('; ')}`);
+}
+
+async function createAll(
+  files: Record<GraphName, string>,
+  device: ConcreteDevice,
+  threads: number,
+): Promise<Record<GraphName, ort.InferenceSession>> {
+  const opened: [string, ort.InferenceSession][] = [];
+  try {
+    for (const [name, file] of Object.entries(files)) opened.push([name, await createSession(file, device, threads)]);
+  } catch (error) {
+    await Promise.all(opened.map(([, session]) => session.release()));
+    throw error;
+  }
+  return Object.fromEntries(opened) as Record<GraphName, ort.InferenceSession>;
+}
+
+/** One graph's session. More options (profiling, no optimisation) are for measuring. */
+export function createSession(
+  file: string | Uint8Array,
+  device: ConcreteDevice,
+  threads: number,
+  more: ort.InferenceSession.SessionOptions = {},
+): Promise<ort.InferenceSession> {
+  const options: ort.InferenceSession.SessionOptions = {
+    executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    graphOptimizationLevel: 'all',
+    ...more,
+  };
+  return typeof file === 'string'
+    ? ort.InferenceSession.create(file, options)
+    : ort.InferenceSession.create(file, options);
+}
+
+/** Runs a session once on named tensors: for measuring outside an engine. */
+export async function runSession(session: ort.InferenceSession, inputs: ReadonlyMap<string, Tensor>): Promise<void> {
+  const feeds = Object.fromEntries([...inputs].map(([name, t]) => [name, new ort.Tensor('float32', t.data, t.dims)]));
+  await session.run(feeds);
+}
+
+interface Obstacle {
+  what: string;
+  remedy: string;
+}
+
+/** What keeps a device from being tried at all. Cheap looks at files; the proof is opening a session. */
+function whyNot(device: ConcreteDevice): Obstacle | undefined {
+  if (device === 'cpu') return undefined;
+  const backend = (ort as unknown as Backends).listSupportedBackends().find((b) => b.name === device);
+  if (backend === undefined)
+    return { what: `this build of ONNX Runtime has none for ${process.platform}`, remedy: USE_CPU };
+  if (device === 'cuda') {
+    const library = path.join(binaryFolder(), 'libonnxruntime_providers_cuda.so');
+    if (!existsSync(library) && process.platform === 'linux') {
+      return {
+        what: 'its provider library is not installed',
+        remedy: `with an NVIDIA GPU, run "node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install=cuda12"; otherwise ${USE_CPU}`,
+      };
+    }
+    return undefined;
+  }
+  // a software adapter would be slower than the CPU provider, and Dawn falls back to one without a word
+  if (process.platform === 'linux' && !hardwareAdapter())
+    return { what: 'no hardware graphics adapter', remedy: USE_CPU };
+  return undefined;
+}
+
+const USE_CPU = 'use the device "cpu" or "auto"';
+
+interface Backends {
+  listSupportedBackends(): { name: string; bundled: boolean }[];
+}
+
+function hardwareAdapter(): boolean {
+  if (existsSync('/dev/nvidiactl') || existsSync('/dev/dxg')) return true;
+  try {
+    return readdirSync('/dev/dri').some((name) => name.startsWith('renderD'));
+  } catch {
+    return false;
+  }
+}
+
+function binaryFolder(): string {
+  const main = createRequire(import.meta.url).resolve('onnxruntime-node');
+  return path.join(path.dirname(main), '..', 'bin', 'napi-v6', process.platform, process.arch);
+}
+
+function unavailable(device: ConcreteDevice, obstacle: Obstacle): EngineError {
+  return new EngineError('DEVICE_UNAVAILABLE', `${device} is not available: ${obstacle.what}; ${obstacle.remedy}`);
+}

@@ -1,0 +1,137 @@
+/**
+ * What goes into an edit and what comes out. All of it survives structured clone, so an edit can run in another process.
+ * Coordinates are pixels of the photo, (x, y), origin at its top-left corner; they may be fractional.
+ */
+
+export type Device = 'auto' | 'cpu' | 'cuda' | 'webgpu';
+
+export const SCHEDULERS = ['DDIM', 'LCM', 'BRIDGE'] as const;
+export const GUIDANCE_DECAYS = ['NONE', 'LINEAR', 'SQUARE', 'QUADRATIC', 'INV_SQUARE'] as const;
+export const NOISE_PRIORS = ['PURE', 'MIXED', 'COPY_PASTE', 'SOURCE', 'WARP'] as const;
+
+export type Scheduler = (typeof SCHEDULERS)[number];
+export type GuidanceDecay = (typeof GUIDANCE_DECAYS)[number];
+export type NoisePrior = (typeof NOISE_PRIORS)[number];
+
+export interface Point {
+  x: number;
+  y: number;
+}
+
+/** What lies under `handle` is to move to `target`. The same point twice is a pin: it stays where it is. */
+export interface Drag {
+  handle: Point;
+  target: Point;
+}
+
+/** Left out = the bundle's own default. What the bundle does not take is refused with UNSUPPORTED_OPTION. */
+export interface EditOptions {
+  steps?: number;
+  scheduler?: Scheduler;
+  guidance?: number;
+  guidanceDecay?: GuidanceDecay;
+  /** only the first so many steps are guided */
+  guidanceSteps?: number;
+  noisePrior?: NoisePrior;
+  pointAugmentation?: boolean;
+  sequential?: boolean;
+}
+
+export interface EditInput {
+  /** encoded picture: PNG, JPEG, WebP, AVIF, TIFF, GIF */
+  image: Uint8Array;
+  drags: readonly Drag[];
+  /** encoded picture of the photo's size; white may change. Without one, a mask is derived from the drags. */
+  mask?: Uint8Array;
+  /** 32-bit integer; drawn at random if left out. Candidate i uses seed + i. */
+  seed?: number;
+  /** 1 to 4 */
+  candidates?: number;
+  options?: EditOptions;
+}
+
+/** Milliseconds spent in each stage, summed over steps and candidates. The five graphs come first. */
+export const STAGES = [
+  'field',
+  'encoder',
+  'appearance',
+  'denoiser',
+  'decoder',
+  'decode',
+  'mask',
+  'prepare',
+  'sampling',
+  'preview',
+  'composite',
+  'encode',
+] as const;
+
+export type Stage = (typeof STAGES)[number];
+
+export interface EditTimings {
+  totalMs: number;
+  /** from the start of the edit until preview 0, the warp, was ready */
+  firstPreviewMs: number;
+  /** until the first denoised preview was ready */
+  firstDenoisedMs: number;
+  stages: Record<Stage, number>;
+  /** true if the picture's latents and appearance features came from an earlier edit */
+  reusedEncoder: boolean;
+}
+
+export type EditEvent =
+  | {
+      type: 'started';
+      seed: number;
+      width: number;
+      height: number;
+      totalSteps: number;
+      candidates: number;
+      /** PNG of the mask that is really used, in the photo's size: 255 may change */
+      mask: Uint8Array;
+      warnings: string[];
+    }
+  | {
+      type: 'preview';
+      candidate: number;
+      /** 0 is the warp; `totalSteps` is the finished picture */
+      step: number;
+      totalSteps: number;
+      /** WebP, at most 320 px on its long side: the whole picture as it now stands */
+      image: Uint8Array;
+    }
+  | {
+      type: 'candidate';
+      index: number;
+      seed: number;
+      /** PNG, lossless, in the photo's size */
+      image: Uint8Array;
+    }
+  | { type: 'done'; timings: EditTimings };
+
+/** What a bundle is and takes. */
+export interface BundleInfo {
+  bundle: string;
+  title: string;
+  license: string;
+  precision: string;
+  maxDrags: number;
+  /** largest photo, width × height */
+  maxPixels: number;
+  defaultSteps: number;
+  steps: number[];
+  defaultGuidance: number;
+  guidance: boolean;
+  schedulers: Scheduler[];
+  noisePriors: NoisePrior[];
+  pointAugmentation: boolean;
+  sequential: boolean;
+}
+
+export interface EngineInfo extends BundleInfo {
+  device: 'cpu' | 'cuda' | 'webgpu';
+  /** one sentence: why this device, and why not the others */
+  deviceReason: string;
+  /** threads the graphs run on; part of what makes a result reproducible */
+  threads: number;
+}
