@@ -180,7 +180,9 @@ def _pair(source: Array, target: Array, field: Array, alpha: Array, after: Array
     """Field and visibility of one object over a still background, from its alpha before and after."""
     moving = (after > 0.5).astype(np.float32)
     covered = (alpha > 0.15).astype(np.float32)
-    visible = np.where(after > 0.5, 1.0, 1.0 - covered).astype(np.float32)
+    # the rim of an edge that did not move is still there to be seen
+    changed = cv2.dilate(cv2.absdiff(source, target).max(-1), np.ones((3, 3), np.uint8)) > 8
+    visible = np.where(after > 0.5, 1.0, 1.0 - covered * changed).astype(np.float32)
     touched = np.maximum(alpha, after) > 0.05
     return Pair(
         source, target, (field * moving[..., None]).astype(np.float32), visible, moving, touched.astype(np.float32)

@@ -1,0 +1,94 @@
+"""The autoencoder: 8 times smaller, 16 channels, no norms, ReLU only, so that every convolution fuses in int8.
+
+The decoder is a renderer of the edit: besides the latent it sees the photo itself and the encoder's high-resolution
+features, warped by the field and gated by visibility. Where the source shows what belongs there, the picture is the
+warped photo almost untouched; holes and torn edges come from the latent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .blocks import Residual, conv, upsample
+from .geometry import resize, warp
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Channels at 1/2, 1/4 and 1/8 of the work size, and of the skips that are warped into the decoder."""
+
+    channels: tuple[int, int, int] = (32, 64, 128)
+    skips: tuple[int, int] = (16, 32)
+    latent: int = 16
+
+
+class Encoder(nn.Module):
+    """image [B, 3, H, W] in [-1, 1] → latent [B, C, H/8, W/8], skip_2 [B, 16, H/2, W/2], skip_4 [B, 32, H/4, W/4]."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        half, quarter, eighth = config.channels
+        self.stem = nn.Sequential(nn.PixelUnshuffle(2), conv(12, half), nn.ReLU(), conv(half, half), nn.ReLU())
+        self.skip_2 = conv(half, config.skips[0], 1)
+        self.at_quarter = nn.Sequential(conv(half, quarter, 3, 2), Residual(quarter, norm=False), nn.ReLU())
+        self.skip_4 = conv(quarter, config.skips[1], 1)
+        self.at_eighth = nn.Sequential(
+            conv(quarter, eighth, 3, 2), Residual(eighth, norm=False), Residual(eighth, norm=False), nn.ReLU()
+        )
+        self.latent = conv(eighth, config.latent)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        half = self.stem(image)
+        quarter = self.at_quarter(half)
+        return self.latent(self.at_eighth(quarter)), self.skip_2(half), self.skip_4(quarter)
+
+
+class Decoder(nn.Module):
+    """latent [B, C, H/8, W/8], image [B, 3, H, W], skips, mask [B, 1, H, W], field (work px) and visibility at 1/4 →
+    picture [B, 3, H, W]."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        half, quarter, eighth = config.channels
+        self.at_eighth = nn.Sequential(
+            conv(config.latent + 1, eighth), Residual(eighth, norm=False), Residual(eighth, norm=False), nn.ReLU()
+        )
+        self.to_quarter = conv(eighth, quarter, 1)
+        self.at_quarter = nn.Sequential(
+            conv(quarter + config.skips[1] + 1, quarter), Residual(quarter, norm=False), nn.ReLU()
+        )
+        self.to_half = conv(quarter, half, 1)
+        self.at_half = nn.Sequential(conv(half + config.skips[0] + 1, half), Residual(half, norm=False), nn.ReLU())
+        self.to_full = conv(half, 16, 1)
+        self.at_full = nn.Sequential(conv(16 + 4, 16), nn.ReLU(), conv(16, 16), nn.ReLU())
+        self.out = conv(16, 4)
+        nn.init.normal_(self.out.weight, std=0.02)
+
+    def forward(
+        self,
+        latent: Tensor,
+        image: Tensor,
+        skip_2: Tensor,
+        skip_4: Tensor,
+        mask: Tensor,
+        field: Tensor,
+        visibility: Tensor,
+    ) -> Tensor:
+        def seen(features: Tensor, scale: int) -> Tensor:
+            """Features warped by the field at their own size, hidden where invisible, with the visibility beside them."""
+            shown = resize(visibility, features)
+            return torch.cat([warp(features, resize(field, features) / scale) * shown, shown], 1)
+
+        x = self.at_eighth(torch.cat([latent, resize(visibility, latent)], 1))
+        x = torch.cat([upsample(self.to_quarter(x)), seen(skip_4, 4)], 1)
+        x = torch.cat([upsample(self.to_half(self.at_quarter(x))), seen(skip_2, 2)], 1)
+        x = upsample(self.to_full(self.at_half(x)))
+        shown = 1 - (1 - resize(visibility, image)) * mask
+        warped = warp(image, resize(field, image))
+        out = self.out(self.at_full(torch.cat([x, warped * shown, shown], 1))).float()
+        gate = torch.sigmoid(out[:, 3:] + 12 * (shown - 0.6))
+        return gate * warped + (1 - gate) * out[:, :3]

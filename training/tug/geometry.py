@@ -1,0 +1,94 @@
+"""Warps, drags and point maps in PyTorch: everything that knows about coordinates, shared by every network.
+
+Coordinates are continuous pixels of the WORK picture unless a name says otherwise, origin at the top-left corner; the
+centre of the first pixel is (0.5, 0.5), so that going to another resolution is a pure multiplication. Fields are
+backward, channels (dx, dy): out(x) = source(x + field(x)). All of it exports to ONNX with dynamic H, W and N.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def pixel_grid(like: Tensor) -> Tensor:
+    """Pixel centres of `like` [B, C, H, W] in its own pixels: [1, 2, H, W], (x, y)."""
+    height, width = like.shape[-2:]
+    y = torch.arange(height, device=like.device, dtype=torch.float32) + 0.5
+    x = torch.arange(width, device=like.device, dtype=torch.float32) + 0.5
+    return torch.stack([x[None, :].expand(height, width), y[:, None].expand(height, width)])[None]
+
+
+def sample(image: Tensor, where: Tensor) -> Tensor:
+    """image [B, C, H, W] read bilinearly at `where` [B, 2, h, w] in the image's own pixels, border replicated."""
+    height, width = image.shape[-2:]
+    coordinates = torch.stack([2 * where[:, 0] / width - 1, 2 * where[:, 1] / height - 1], -1)
+    return F.grid_sample(image.float(), coordinates, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def warp(image: Tensor, field: Tensor) -> Tensor:
+    """image [B, C, H, W] warped by field [B, 2, H, W], which is in the image's own pixels."""
+    return sample(image, pixel_grid(field) + field)
+
+
+def resize(x: Tensor, like: Tensor) -> Tensor:
+    """Bilinear, to the height and width of `like`; values are left as they are."""
+    return F.interpolate(x.float(), size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def squared_distances(points: Tensor, grid: Tensor) -> Tensor:
+    """points [B, N, 2], grid [1, 2, H, W] → [B, N, H, W]."""
+    dx = points[:, :, 0, None, None] - grid[:, None, 0]
+    dy = points[:, :, 1, None, None] - grid[:, None, 1]
+    return dx * dx + dy * dy
+
+
+def mask_depth(mask: Tensor) -> Tensor:
+    """Rough depth inside a mask [B, 1, H, W] in its own pixels, 0 outside and at most 34; the picture's own edges do not
+    count as a border. Sums of successive erosions, smoothed."""
+    outside = 1 - (mask > 0.5).float()
+    depth = 1 - outside
+    for radius in (1, 1, 1, 1, 2, 2, 3, 4, 5, 6, 8):
+        outside = F.max_pool2d(outside, 2 * radius + 1, 1, radius)
+        depth = depth + radius * (1 - outside)
+    return F.avg_pool2d(depth, 5, 1, 2, count_include_pad=False) * (mask > 0.5).float()
+
+
+def shepard(distances: Tensor, values: Tensor, ground: Tensor | None = None) -> Tensor:
+    """Inverse-distance interpolation, exact where a distance is zero.
+
+    distances [B, N, H, W] (squared), values [B, N, 2]; ground [B, 1, H, W] adds the weight of a zero value there."""
+    weights = 1 / (distances + 0.02)
+    total = weights.sum(1, keepdim=True)
+    if ground is not None:
+        total = total + ground
+    x = (weights * values[:, :, 0, None, None]).sum(1, keepdim=True)
+    y = (weights * values[:, :, 1, None, None]).sum(1, keepdim=True)
+    return torch.cat([x, y], 1) / total
+
+
+def disks(distances: Tensor, radius: float = 1.5) -> Tensor:
+    """Soft disks around points: squared distances [B, N, H, W] → [B, 1, H, W] in [0, 1]."""
+    return torch.exp(distances / (-2 * radius * radius)).amax(1, keepdim=True)
+
+
+def point_maps(drags: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The label maps of LightningDrag: (handles, targets), each [B, 1, H, W]; pair i writes the integer i on one pixel.
+
+    drags [B, N, 4] in pixels of these maps; points are truncated to integers, later pairs win, points outside are lost.
+    """
+    batch, count = drags.shape[:2]
+    maps = []
+    for column in (0, 2):
+        label = torch.zeros(batch, height * width, device=drags.device)
+        x, y = drags[..., column].long(), drags[..., column + 1].long()
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (drags[..., column] >= 0)
+        inside &= drags[..., column + 1] >= 0
+        for index in range(count):
+            place = torch.where(inside[:, index], y[:, index] * width + x[:, index], 0)
+            old = label.gather(1, place[:, None])[:, 0]
+            value = torch.where(inside[:, index], torch.full_like(old, index + 1), old)
+            label.scatter_(1, place[:, None], value[:, None])
+        maps.append(label.view(batch, 1, height, width))
+    return maps[0], maps[1]

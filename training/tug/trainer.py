@@ -1,0 +1,171 @@
+"""One training loop for every stage: bf16 autocast, channels last, EMA, checkpoints, exact resumption.
+
+A stage is a `Stage`: networks, a deterministic `batch(step)` and a `loss(batch, step)`. Everything random comes from
+(seed, step), so a run that was stopped and resumed equals one that was not. The loop runs until `steps`, or until
+`minutes` are over, whichever comes first; the state is on disk every `save_minutes`.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+Batch = dict[str, Tensor]
+
+
+@dataclass
+class TrainConfig:
+    """steps: length of the whole schedule; the rate rises over `warmup` steps and falls linearly to 5 % after
+    `decay_from` (a share of steps)."""
+
+    steps: int = 3000
+    rate: float = 5e-4
+    warmup: int = 100
+    decay_from: float = 0.5
+    weight_decay: float = 1e-3
+    ema: float = 0.998
+    clip: float = 1.0
+    seed: int = 0
+    workers: int = 1
+    minutes: float = 150.0
+    save_minutes: float = 3.0
+    log_every: int = 20
+
+
+class Stage(Protocol):
+    """What the loop needs of a stage; `networks` are trained, and saved under their names."""
+
+    networks: nn.ModuleDict
+
+    def batch(self, step: int) -> dict[str, np.ndarray]: ...
+
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]: ...
+
+
+class _Batches(Dataset):
+    def __init__(self, stage: Stage, steps: int) -> None:
+        self.stage, self.steps = stage, steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        return {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in self.stage.batch(step).items()}
+
+
+def _start_worker(_: int) -> None:
+    import cv2
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    start = config.decay_from * config.steps
+    fall = max(0.0, (step - start) / max(1.0, config.steps - start))
+    return config.rate * min(1.0, (step + 1) / config.warmup) * (1 - 0.95 * min(1.0, fall))
+
+
+def average(ema: nn.Module, model: nn.Module, decay: float) -> None:
+    with torch.no_grad():
+        for old, new in zip(ema.parameters(), model.parameters(), strict=True):
+            old.lerp_(new.detach(), 1 - decay)
+
+
+def save(path: Path, state: dict) -> None:
+    """Written beside and renamed, so that a stop in the middle leaves the old file."""
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def load_weights(networks: nn.ModuleDict, path: Path) -> None:
+    """Averaged weights of a checkpoint or of a weights file into the networks that it has; others are left."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    weights = state.get("ema", state)
+    for name, network in networks.items():
+        own = {key[len(name) + 1 :]: value for key, value in weights.items() if key.startswith(name + ".")}
+        if own:
+            network.load_state_dict(own)
+
+
+def train(stage: Stage, config: TrainConfig, folder: Path, warm: Path | None = None) -> nn.ModuleDict:
+    """Trains `stage`; state in `folder`/state.pt, log in `folder`/log.tsv. Starts from the state if there is one, else
+    from the weights file `warm`, else from nothing. Returns the averaged networks."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    folder.mkdir(parents=True, exist_ok=True)
+    networks = stage.networks
+    if warm is not None and warm.exists():
+        load_weights(networks, warm)
+    networks.to(device, memory_format=torch.channels_last)
+    ema = copy.deepcopy(networks).requires_grad_(False)
+    optimiser = torch.optim.AdamW(
+        networks.parameters(), lr=config.rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
+    )
+    step, file = 0, folder / "state.pt"
+    if file.exists():
+        state = torch.load(file, map_location=device, weights_only=True)
+        networks.load_state_dict(state["model"])
+        ema.load_state_dict(state["ema"])
+        optimiser.load_state_dict(state["optimiser"])
+        step = state["step"]
+    batches = DataLoader(
+        _Batches(stage, config.steps),
+        batch_size=None,
+        sampler=range(step, config.steps),
+        num_workers=config.workers,
+        prefetch_factor=4 if config.workers else None,
+        worker_init_fn=_start_worker,
+    )
+    begin = saved = time.monotonic()
+    sums: dict[str, list[float]] = {}
+
+    def store() -> None:
+        state = {"model": networks.state_dict(), "ema": ema.state_dict(), "optimiser": optimiser.state_dict()}
+        save(file, {**state, "step": step, "config": asdict(config)})
+
+    for batch in batches:
+        torch.manual_seed(config.seed * 1_000_003 + step)
+        batch = {key: _move(value, device) for key, value in batch.items()}
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(config, step)
+        with torch.autocast(device.type, torch.bfloat16):
+            loss, figures = stage.loss(batch, step)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(networks.parameters(), config.clip)
+        if torch.isfinite(norm):
+            optimiser.step()
+        step += 1
+        average(ema, networks, min(config.ema, (step + 1) / (step + 10)))
+        for key, value in {"loss": float(loss.detach()), "norm": float(norm), **figures}.items():
+            sums.setdefault(key, []).append(value)
+        now = time.monotonic()
+        if step % config.log_every == 0:
+            line = " ".join(f"{key} {np.mean(values):.4f}" for key, values in sums.items())
+            line = f"step {step} min {(now - begin) / 60:.1f} {line}"
+            print(line, flush=True)
+            with (folder / "log.txt").open("a") as log:
+                log.write(line + "\n")
+            sums.clear()
+        over = (now - begin) / 60 > config.minutes
+        if over or now - saved > 60 * config.save_minutes:
+            store()
+            saved = now
+        if over:
+            break
+    store()
+    return ema
+
+
+def _move(value: Tensor, device: torch.device) -> Tensor:
+    value = value.to(device)
+    return value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
