@@ -106,7 +106,7 @@ function place(centre: number, length: number, limit: number): [number, number] 
   if (length >= limit) return [0, limit];
   const start = Math.min(Math.max(centre - length / 2, 0), limit - length);
   const from = Math.floor(start / GRID) * GRID;
-  const to = Math.min(limit, Math.ceil((start + length) / GRID) * GRID);
+  const to = Math.min(limit, from + Math.ceil(length / GRID) * GRID);
   return [from, to];
 }
 

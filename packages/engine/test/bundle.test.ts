@@ -1,0 +1,84 @@
+/** Opening bundles and devices: what is wrong is said, with a code. */
+import { cp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { openEngine, readBundleInfo } from '../src/index.js';
+import { BUNDLE, scratch } from './helpers.js';
+
+async function copyOfBundle() {
+  const dir = await scratch();
+  await cp(BUNDLE, dir.folder, { recursive: true });
+  const edit = async (change: (json: { defaults: object }) => void): Promise<void> => {
+    const json = JSON.parse(await readFile(dir.file('bundle.json'), 'utf8'));
+    change(json);
+    await writeFile(dir.file('bundle.json'), JSON.stringify(json));
+  };
+  return { ...dir, edit };
+}
+
+const invalid = (message: RegExp) => ({
+  name: 'EngineError',
+  code: 'BUNDLE_INVALID',
+  message: expect.stringMatching(message),
+});
+
+describe('a bundle', () => {
+  it('is described without being opened', async () => {
+    const info = await readBundleInfo(BUNDLE);
+    expect(info.steps).toContain(info.defaultSteps);
+    expect(info.schedulers.length).toBeGreaterThan(0);
+    expect(info.maxPixels).toBeGreaterThanOrEqual(16_000_000);
+  });
+
+  it('that is not there', async () => {
+    await expect(openEngine('/nowhere/at/all')).rejects.toMatchObject(
+      invalid(/no bundle at \/nowhere\/at\/all.*ENOENT/),
+    );
+  });
+
+  it('with a damaged file, a shortened file, a missing file', async () => {
+    await using dir = await copyOfBundle();
+    const file = dir.file('field.onnx');
+    const bytes = await readFile(file);
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 0xff;
+    await writeFile(file, bytes);
+    await expect(openEngine(dir.folder)).rejects.toMatchObject(invalid(/field\.onnx is damaged.*expected sha256/));
+    await truncate(file, 1000);
+    await expect(openEngine(dir.folder)).rejects.toMatchObject(
+      invalid(/field\.onnx is damaged.*expected \d+ bytes, found 1000/),
+    );
+    await rm(file);
+    await expect(openEngine(dir.folder)).rejects.toMatchObject(invalid(/field\.onnx is missing/));
+  });
+
+  it('whose bundle.json is no JSON, of another format, or contradicts itself', async () => {
+    await using dir = await copyOfBundle();
+    await dir.edit((json) => Object.assign(json, { defaults: { ...json.defaults, steps: 77 } }));
+    await expect(readBundleInfo(dir.folder)).rejects.toMatchObject(invalid(/defaults\.steps 77/));
+    await dir.edit((json) => Object.assign(json, { format: 2 }));
+    await expect(readBundleInfo(dir.folder)).rejects.toMatchObject(invalid(/format/));
+    await writeFile(dir.file('bundle.json'), '{');
+    await expect(readBundleInfo(dir.folder)).rejects.toMatchObject(invalid(/not JSON/));
+  });
+});
+
+describe('a device', () => {
+  it('auto says which was taken and why not the others', async () => {
+    const engine = await openEngine(BUNDLE);
+    await engine.close();
+    expect(['cpu', 'cuda', 'webgpu']).toContain(engine.info.device);
+    expect(engine.info.deviceReason).toMatch(/^auto took/);
+    if (engine.info.device === 'cpu') expect(engine.info.deviceReason).toMatch(/cuda: .*webgpu: /);
+  });
+
+  it.each(['cuda', 'webgpu'] as const)('%s asked for by name is taken or refused, never replaced', async (device) => {
+    const opened = await openEngine(BUNDLE, { device }).catch((error: unknown) => error);
+    if (opened instanceof Error) {
+      const message = expect.stringMatching(new RegExp(`^${device} is not available: .*use the device "cpu"`));
+      expect(opened).toMatchObject({ code: 'DEVICE_UNAVAILABLE', message });
+    } else {
+      const engine = opened as Awaited<ReturnType<typeof openEngine>>;
+      expect(engine.info.device).toBe(device);
+      await engine.close();
+    }
+  });
+});

@@ -1,0 +1,292 @@
+/** The engine through its public door, on the real shipped bundle. */
+import sharp, { type Sharp } from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type EditInput, type Engine, type EngineErrorCode, openEngine } from '../src/index.js';
+import { BUNDLE, collect, drag, ellipse, picture, pixels, texture } from './helpers.js';
+
+let engine: Engine;
+let photo: Uint8Array;
+let mask: Uint8Array;
+const [W, H] = [320, 256];
+const pull = drag(130, 128, 160, 120);
+
+beforeAll(async () => {
+  engine = await openEngine(BUNDLE, { device: 'cpu' });
+  photo = await picture(W, H);
+  mask = await ellipse(W, H, 140, 128, 70, 60);
+});
+afterAll(() => engine.close());
+
+/** Counts pixels that differ, outside and inside of a mask (white = inside). */
+async function differences(before: Uint8Array, after: Uint8Array, used: Uint8Array) {
+  const [a, b, m] = await Promise.all([pixels(before), pixels(after), pixels(used)]);
+  expect([b.width, b.height, b.channels]).toEqual([a.width, a.height, a.channels]);
+  const count = { outside: 0, inside: 0 };
+  for (let i = 0; i < a.width * a.height; i++) {
+    const at = i * a.channels;
+    if (a.data.compare(b.data, at, at + a.channels, at, at + a.channels) === 0) continue;
+    count[(m.data[i * m.channels] as number) >= 128 ? 'inside' : 'outside']++;
+  }
+  return count;
+}
+
+describe('an edit', () => {
+  it('starts, shows the warp first, then denoised previews, then a lossless candidate of the same size', async () => {
+    const { started, previews, events, image, timings } = await collect(engine, {
+      image: photo,
+      drags: [pull],
+      mask,
+      seed: 7,
+    });
+    const steps = engine.info.defaultSteps;
+    expect(started).toMatchObject({ seed: 7, width: W, height: H, totalSteps: steps, candidates: 1, warnings: [] });
+    expect(events.map((e) => e.type).filter((t) => t !== 'preview')).toEqual(['started', 'candidate', 'done']);
+    expect(events[1]).toMatchObject({ type: 'preview', step: 0 });
+    const order = previews.map((p) => p.step);
+    expect(order).toEqual([...new Set(order)].toSorted((a, b) => a - b));
+    expect(order.at(-1)).toBe(steps);
+    expect(previews.length).toBeGreaterThanOrEqual(3);
+    expect(new Set(previews.map((p) => Buffer.from(p.image).toString('base64'))).size).toBe(previews.length);
+    for (const p of previews) {
+      const meta = await sharp(p.image).metadata();
+      expect([meta.format, meta.width, meta.height]).toEqual(['webp', 320, 256]);
+    }
+    expect(await sharp(image).metadata()).toMatchObject({ format: 'png', width: W, height: H, channels: 3 });
+    expect(timings.totalMs).toBeGreaterThan(timings.firstPreviewMs);
+    expect(Object.values(timings.stages).every((ms) => ms >= 0)).toBe(true);
+    expect(structuredClone(events)).toEqual(events);
+  });
+
+  it('changes the inside of the mask and not one byte outside it', async () => {
+    const { image, started } = await collect(engine, { image: photo, drags: [pull], mask, seed: 7 });
+    const count = await differences(photo, image, mask);
+    expect(count.outside).toBe(0);
+    expect(count.inside).toBeGreaterThan(2000);
+    const [given, used] = await Promise.all([pixels(mask), pixels(started.mask)]);
+    for (let i = 0; i < W * H; i++) {
+      expect((used.data[i * used.channels] as number) >= 128).toBe((given.data[i * given.channels] as number) >= 128);
+    }
+  });
+
+  it('derives a mask from the drags and stays inside it', async () => {
+    const { image, started } = await collect(engine, { image: photo, drags: [pull], seed: 7 });
+    expect((await differences(photo, image, started.mask)).outside).toBe(0);
+  });
+
+  it('extends the mask to a handle outside it, and says so', async () => {
+    const far = drag(270, 200, 280, 210);
+    const { image, started } = await collect(engine, { image: photo, drags: [pull, far], mask, seed: 7 });
+    expect(started.warnings).toEqual([expect.stringMatching(/^drag 2 starts outside the mask/)]);
+    const used = await pixels(started.mask);
+    expect(used.data[(200 * W + 270) * used.channels]).toBe(255);
+    expect((await differences(photo, image, started.mask)).outside).toBe(0);
+  });
+
+  it('gives the same bytes for the same seed, with and without the cache, and other bytes for another seed', async () => {
+    const input: EditInput = { image: photo, drags: [pull], mask, seed: 11 };
+    const first = await collect(engine, input);
+    const second = await collect(engine, input);
+    expect(second.timings.reusedEncoder).toBe(true);
+    const fresh = await openEngine(BUNDLE, { device: 'cpu' });
+    const third = await collect(fresh, input);
+    await fresh.close();
+    expect(third.timings.reusedEncoder).toBe(false);
+    expect(second.image).toEqual(first.image);
+    expect(third.image).toEqual(first.image);
+    expect(third.previews).toEqual(first.previews);
+    const other = await collect(engine, { ...input, seed: 12 });
+    expect(other.image).not.toEqual(first.image);
+  });
+
+  it('runs neither encoder again for a second edit of the same picture', async () => {
+    const image = await picture(288, 256);
+    const first = await collect(engine, { image, drags: [drag(100, 100, 120, 100)] });
+    expect(first.timings.stages.encoder).toBeGreaterThan(0);
+    const second = await collect(engine, { image, drags: [drag(150, 120, 150, 150)] });
+    expect(second.timings).toMatchObject({ reusedEncoder: true, stages: { encoder: 0, appearance: 0, decode: 0 } });
+  });
+
+  it('makes candidates one after the other; each is what its own seed gives alone', async () => {
+    const { candidates } = await collect(engine, { image: photo, drags: [pull], mask, seed: 7, candidates: 2 });
+    expect(candidates.map((c) => [c.index, c.seed])).toEqual([
+      [0, 7],
+      [1, 8],
+    ]);
+    const alone = await collect(engine, { image: photo, drags: [pull], mask, seed: 8 });
+    expect(candidates[1]?.image).toEqual(alone.image);
+  });
+
+  it.each([1, 2])('takes %i steps', async (steps) => {
+    if (!engine.info.steps.includes(steps)) return;
+    const { started } = await collect(engine, { image: photo, drags: [pull], mask, options: { steps } });
+    expect(started.totalSteps).toBe(steps);
+  });
+
+  it('draws a seed when none is given, and tells it', async () => {
+    const { started, candidates } = await collect(engine, { image: photo, drags: [pull], mask });
+    expect(Number.isInteger(started.seed)).toBe(true);
+    expect(candidates[0]?.seed).toBe(started.seed);
+  });
+});
+
+describe('pictures of any kind', () => {
+  it.each([
+    ['a portrait', 200, 333],
+    ['a wide strip', 900, 90],
+    ['a thumbnail', 48, 40],
+  ] as const)('%s keeps its size', async (_, width, height) => {
+    const image = await picture(width, height);
+    const input = { image, drags: [drag(width * 0.4, height / 2, width * 0.45, height / 2)], options: { steps: 1 } };
+    const { image: result, started } = await collect(engine, input);
+    expect((await differences(image, result, started.mask)).outside).toBe(0);
+  });
+
+  it('a 3000×2000 photo: worked on around the mask, composited at full resolution with its detail', async () => {
+    const [width, height] = [3000, 2000];
+    const image = await picture(width, height);
+    const wide = await ellipse(width, height, 1200, 1000, 700, 600);
+    const { image: result, previews } = await collect(engine, {
+      image,
+      drags: [drag(1100, 1000, 1250, 960)],
+      mask: wide,
+      options: { steps: 1 },
+    });
+    expect((await differences(image, result, wide)).outside).toBe(0);
+    const meta = await sharp(previews[0]?.image).metadata();
+    expect([meta.width, meta.height]).toEqual([320, 213]);
+    // the grain has a period of a few pixels, a third of what the work size can hold
+    const grain = async (encoded: Uint8Array): Promise<number> => {
+      const { data } = await sharp(encoded)
+        .extract({ left: 1000, top: 900, width: 400, height: 200 })
+        .greyscale()
+        .raw()
+        .toBuffer({ resolveWithObject: true });
+      let energy = 0;
+      for (let i = 1; i < data.length; i++) energy += ((data[i] as number) - (data[i - 1] as number)) ** 2;
+      return energy / data.length;
+    };
+    expect((await grain(result)) / (await grain(image))).toBeGreaterThan(0.5);
+  });
+
+  it('transparency moves along and stays as it was outside the mask', async () => {
+    const raw = texture(W, H, 4);
+    const image = await sharp(raw, { raw: { width: W, height: H, channels: 4 } })
+      .png()
+      .toBuffer();
+    const { image: result } = await collect(engine, { image, drags: [pull], mask, options: { steps: 1 } });
+    expect((await differences(image, result, mask)).outside).toBe(0);
+  });
+
+  it.each([
+    ['grey', (s: Sharp) => s.greyscale().png()],
+    ['16 bit', (s: Sharp) => s.toColourspace('rgb16').png()],
+    ['CMYK', (s: Sharp) => s.toColourspace('cmyk').jpeg()],
+    ['WebP', (s: Sharp) => s.webp()],
+  ])('%s is taken', async (_, convert) => {
+    const image = await convert(sharp(photo)).toBuffer();
+    const { image: result } = await collect(engine, { image, drags: [pull], mask, options: { steps: 1 } });
+    expect(await sharp(result).metadata()).toMatchObject({ width: W, height: H, space: 'srgb', depth: 'uchar' });
+  });
+
+  it('is turned upright', async () => {
+    const image = await sharp(photo).withMetadata({ orientation: 6 }).jpeg().toBuffer();
+    const { started } = await collect(engine, { image, drags: [drag(100, 100, 120, 100)], options: { steps: 1 } });
+    expect([started.width, started.height]).toEqual([H, W]);
+  });
+});
+
+describe('cancelling', () => {
+  it('ends within one step', async () => {
+    const abort = new AbortController();
+    const seen: string[] = [];
+    let cancelledAt = 0;
+    const edit = async (): Promise<void> => {
+      for await (const event of engine.edit(
+        { image: photo, drags: [pull], mask, candidates: 4 },
+        { signal: abort.signal },
+      )) {
+        seen.push(event.type);
+        if (event.type === 'preview' && event.step > 0) {
+          cancelledAt = seen.length;
+          abort.abort();
+        }
+      }
+    };
+    await expect(edit()).rejects.toMatchObject({ name: 'EngineError', code: 'CANCELLED' });
+    expect(seen.length).toBe(cancelledAt);
+  });
+
+  it('works from a timer while the networks run, and a deadline says so', async () => {
+    const edit = collect(engine, { image: photo, drags: [pull], mask, candidates: 4 }, AbortSignal.timeout(50));
+    await expect(edit).rejects.toMatchObject({ code: 'CANCELLED', message: 'the edit ran past its deadline' });
+  });
+
+  it('before the start runs nothing', async () => {
+    const edit = collect(engine, { image: photo, drags: [pull] }, AbortSignal.abort());
+    await expect(edit).rejects.toMatchObject({ code: 'CANCELLED' });
+  });
+
+  it('closing the engine cancels what runs and refuses what comes later', async () => {
+    const own = await openEngine(BUNDLE, { device: 'cpu' });
+    const events = own.edit({ image: photo, drags: [pull], mask });
+    await events.next();
+    await own.close();
+    await expect(events.next()).rejects.toMatchObject({ code: 'CANCELLED' });
+    await expect(own.edit({ image: photo, drags: [pull] }).next()).rejects.toMatchObject({ code: 'ENGINE_FAILED' });
+  });
+});
+
+describe('bad input gets a clear answer', () => {
+  const refused = async (input: Partial<EditInput>, code: EngineErrorCode, message: RegExp): Promise<void> => {
+    const edit = collect(engine, { image: photo, drags: [pull], ...input });
+    await expect(edit).rejects.toMatchObject({ name: 'EngineError', code, message: expect.stringMatching(message) });
+  };
+
+  it.each([
+    ['no drags', { drags: [] }, /no drags/],
+    ['too many drags', { drags: Array(500).fill(pull) }, /500 drags; .* at most \d+/],
+    ['NaN', { drags: [pull, drag(1, Number.NaN, 2, 2)] }, /drag 2: its handle is \(1, NaN\)/],
+    ['infinity', { drags: [drag(1, 1, Number.POSITIVE_INFINITY, 2)] }, /drag 1: its target/],
+    ['outside', { drags: [drag(10, 10, 321, 20)] }, /drag 1: its target \(321, 20\) lies outside .* 320×256/],
+    ['no image', { image: new Uint8Array() }, /the image is empty/],
+    ['not an image', { image: new Uint8Array(500).fill(65) }, /the image can't be decoded/],
+    ['a seed that is none', { seed: 1.5 }, /seed must be a whole number/],
+    ['candidates', { candidates: 5 }, /candidates must be a whole number from 1 to 4, not 5/],
+  ] as const)('%s', (_, input, message) => refused(input as Partial<EditInput>, 'BAD_INPUT', message));
+
+  it('a mask of another size, a black mask, a broken mask', async () => {
+    const other = await ellipse(100, 100, 50, 50, 20, 20);
+    await refused({ mask: other }, 'BAD_INPUT', /the mask is 100×100, but the image is 320×256/);
+    const black = await ellipse(W, H, 0, 0, 0, 0);
+    await refused({ mask: black, drags: [drag(9, 9, 9, 9)] }, 'BAD_INPUT', /lets nothing change/);
+    await refused({ mask: new Uint8Array(99) }, 'BAD_INPUT', /the mask can't be decoded/);
+  });
+
+  it('a truncated JPEG, a tiny picture, a pixel bomb', async () => {
+    const jpeg = await sharp(photo).jpeg().toBuffer();
+    await refused({ image: jpeg.subarray(0, jpeg.length >> 1) }, 'BAD_INPUT', /the image can't be decoded/);
+    await refused({ image: await picture(8, 8) }, 'BAD_INPUT', /8×8; both sides must be at least 16/);
+    const bomb = await sharp({
+      create: { width: 30_000, height: 30_000, channels: 3, background: '#000' },
+      limitInputPixels: false,
+    })
+      .png({ compressionLevel: 1 })
+      .toBuffer();
+    await refused({ image: bomb }, 'BAD_INPUT', /30000×30000 \(900\.0 megapixels\); at most 16\.8/);
+  });
+
+  it('options that the bundle does not take, with what it takes', async () => {
+    const { steps, guidance, pointAugmentation } = engine.info;
+    expect(steps).not.toContain(37);
+    await refused({ options: { steps: 37 } }, 'UNSUPPORTED_OPTION', /does not take steps 37; it takes 1, /);
+    await refused({ options: { scheduler: 'BRIDGE' } }, 'UNSUPPORTED_OPTION', /scheduler BRIDGE; it takes DDIM/);
+    if (!guidance) await refused({ options: { guidance: 3 } }, 'UNSUPPORTED_OPTION', /guidance 3; it takes 1/);
+    if (!pointAugmentation)
+      await refused({ options: { pointAugmentation: true } }, 'UNSUPPORTED_OPTION', /pointAugmentation/);
+  });
+
+  it('and the next edit works', async () => {
+    const { image } = await collect(engine, { image: photo, drags: [pull], mask, options: { steps: 1 } });
+    expect(image.length).toBeGreaterThan(0);
+  });
+});

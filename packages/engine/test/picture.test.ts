@@ -1,0 +1,181 @@
+import { describe, expect, it } from 'vitest';
+import type { Grid } from '../src/field.js';
+import { photoPoint, planView, type Rect, type Size, toWork, type View } from '../src/geometry.js';
+import { blendRows, crop, joinAlpha, renderPreview, toRgb, toTensor, warpRows } from '../src/picture.js';
+
+const photo: Size = { width: 60, height: 40 };
+const rgb = Uint8Array.from({ length: 60 * 40 * 3 }, (_, i) => (i * 7919) % 251);
+const whole: Rect = { left: 0, top: 0, right: 60, bottom: 40 };
+const view = (scale: number, region = whole): View => ({
+  photo,
+  region,
+  work: { width: (region.right - region.left) * scale, height: (region.bottom - region.top) * scale },
+  scaleX: scale,
+  scaleY: scale,
+});
+/** a constant field on the quarter grid, in work pixels */
+const constant = (v: View, dx: number, dy: number): Grid => {
+  const [width, height] = [Math.ceil(v.work.width / 4), Math.ceil(v.work.height / 4)];
+  const data = new Float32Array(2 * width * height).fill(dx, 0, width * height).fill(dy, width * height);
+  return { data, channels: 2, width, height };
+};
+const full = (box: Rect, value = 255): Uint8Array =>
+  new Uint8Array((box.right - box.left) * (box.bottom - box.top)).fill(value);
+
+describe('bytes and tensors', () => {
+  it('come back the same', () => {
+    expect(toRgb(toTensor(rgb, photo))).toEqual(rgb);
+  });
+
+  it('clamp, and report what is not a number', () => {
+    expect(toRgb(Float32Array.of(-3, 0, 3))).toEqual(Uint8Array.of(0, 128, 255));
+    expect(toRgb(Float32Array.of(0, Number.NaN, 0))).toBeUndefined();
+    expect(toRgb(Float32Array.of(0, 0, Number.POSITIVE_INFINITY))).toBeUndefined();
+  });
+});
+
+describe('the warp at full resolution', () => {
+  const box: Rect = { left: 10, top: 10, right: 50, bottom: 30 };
+  const warp = (v: View, dx: number, dy: number): Uint8Array => {
+    const target = Uint8Array.from(crop(rgb, photo, v.region, 3));
+    warpRows({ data: rgb, channels: 3 }, v, constant(v, dx, dy), box, full(box), target, 0, 20);
+    return target;
+  };
+
+  it('a zero field leaves every byte', () => {
+    expect(warp(view(1), 0, 0)).toEqual(rgb);
+  });
+
+  it('whole pixels are moved exactly, at any work scale', () => {
+    for (const scale of [1, 0.5, 2]) {
+      const warped = warp(view(scale), 4 * scale, -3 * scale);
+      for (const [x, y] of [
+        [10, 10],
+        [33, 21],
+        [49, 29],
+      ] as const) {
+        const [to, from] = [(y * 60 + x) * 3, ((y - 3) * 60 + x + 4) * 3];
+        expect(warped.subarray(to, to + 3)).toEqual(rgb.subarray(from, from + 3));
+      }
+    }
+  });
+
+  it('works in a region that is not the whole photo', () => {
+    const v = view(1, { left: 8, top: 4, right: 56, bottom: 36 });
+    const warped = warp(v, 4, 0);
+    const [to, from] = [((21 - 4) * 48 + 33 - 8) * 3, (21 * 60 + 37) * 3];
+    expect(warped.subarray(to, to + 3)).toEqual(rgb.subarray(from, from + 3));
+  });
+});
+
+describe('blending', () => {
+  const box: Rect = { left: 10, top: 10, right: 50, bottom: 30 };
+  const picture = new Uint8Array(rgb.length).fill(200);
+
+  it('takes the picture where alpha is full and the photo where it is zero', () => {
+    const alpha = full(box);
+    alpha.fill(0, 0, 5);
+    const out = Uint8Array.from(rgb);
+    blendRows(out, picture, undefined, view(1), box, alpha, 0, 20);
+    for (let y = 0, p = 0; y < 40; y++) {
+      for (let x = 0; x < 60; x++, p += 3) {
+        const inside = x >= 10 && x < 50 && y >= 10 && y < 30 && !(y === 10 && x < 15);
+        expect([...out.subarray(p, p + 3)]).toEqual(inside ? [200, 200, 200] : [...rgb.subarray(p, p + 3)]);
+      }
+    }
+  });
+
+  it('adds the fine detail of the warp where the source is visible, and none in holes', () => {
+    const v = view(0.5);
+    const warped = new Uint8Array(rgb.length).fill(150);
+    const smooth = new Uint8Array(rgb.length).fill(120);
+    const visibility = (value: number): Grid => ({
+      data: new Float32Array(150).fill(value),
+      channels: 1,
+      width: 15,
+      height: 10,
+    });
+    for (const [visible, expected] of [
+      [1, 230],
+      [0.5, 215],
+      [0, 200],
+    ] as const) {
+      const out = Uint8Array.from(rgb);
+      blendRows(out, picture, { warped, smooth, visibility: visibility(visible) }, v, box, full(box), 0, 20);
+      expect(out[(20 * 60 + 30) * 3]).toBe(expected);
+    }
+  });
+
+  it('a preview shows the picture inside and the photo outside', () => {
+    const size = { width: 30, height: 20 };
+    const base = new Uint8Array(30 * 20 * 3).fill(10);
+    const out = renderPreview(base, size, view(1), picture, box, full(box));
+    expect(out[(10 * 30 + 15) * 3]).toBe(200);
+    expect(out[(2 * 30 + 2) * 3]).toBe(10);
+  });
+});
+
+describe('transparency', () => {
+  const box: Rect = { left: 10, top: 10, right: 50, bottom: 30 };
+  const own = { rgb, alpha: new Uint8Array(60 * 40).fill(128) };
+
+  it("keeps the photo's four bytes outside and takes colour off the white inside", () => {
+    const flat = new Uint8Array(rgb.length).fill(205); // 50 % of 155 over white
+    const out = joinAlpha(own, flat, new Uint8Array(60 * 40).fill(128), view(1), box, full(box));
+    expect([...out.subarray(0, 4)]).toEqual([...rgb.subarray(0, 3), 128]);
+    const [r, , , a] = out.subarray((20 * 60 + 30) * 4);
+    expect(a).toBe(128);
+    expect(Math.abs((r as number) - 155)).toBeLessThanOrEqual(1);
+  });
+});
+
+describe('the view', () => {
+  const rules = { area: 512 * 512, multiple: 64, minSide: 256 };
+  const middle = (size: Size, w: number, h: number): Rect => ({
+    left: Math.round((size.width - w) / 2),
+    top: Math.round((size.height - h) / 2),
+    right: Math.round((size.width + w) / 2),
+    bottom: Math.round((size.height + h) / 2),
+  });
+
+  it.each([
+    ['a square photo as it is', { width: 512, height: 512 }, [512, 512]],
+    ['a portrait', { width: 512, height: 768 }, [448, 640]],
+    ['a small photo, not enlarged beyond need', { width: 300, height: 200 }, [384, 256]],
+    ['a thumbnail', { width: 64, height: 64 }, [256, 256]],
+    ['a strip', { width: 2000, height: 100 }, [2048, 256]],
+  ] as const)('%s', (_, size, work) => {
+    const v = planView(size, middle(size, size.width / 2, size.height / 2), rules);
+    expect(v.region).toEqual({ left: 0, top: 0, right: size.width, bottom: size.height });
+    expect([v.work.width, v.work.height]).toEqual(work);
+  });
+
+  it('a small mask in a large photo is seen at scale 1 with context', () => {
+    const size = { width: 4000, height: 3000 };
+    const v = planView(size, middle(size, 100, 80), rules);
+    expect(v.scaleX).toBe(1);
+    expect(v.region.right - v.region.left).toBeLessThan(640);
+    expect(v.region.left % 32).toBe(0);
+  });
+
+  it('a large mask in a large photo is seen smaller, and the region contains it', () => {
+    const size = { width: 4000, height: 3000 };
+    const box = { left: 0, top: 1500, right: 1800, bottom: 3000 };
+    const v = planView(size, box, rules);
+    expect(v.region.left).toBe(0);
+    expect(v.region.bottom).toBe(3000);
+    expect(v.region.right).toBeGreaterThan(1800);
+    expect(v.work.width * v.work.height).toBeLessThan(1.3 * rules.area);
+    expect(v.work.width % 64).toBe(0);
+    expect(Math.abs(v.scaleX / v.scaleY - 1)).toBeLessThan(0.1);
+  });
+
+  it('maps corners to corners', () => {
+    const size = { width: 4000, height: 3000 };
+    const v = planView(size, { left: 700, top: 900, right: 1500, bottom: 1600 }, rules);
+    expect(toWork(v, photoPoint({ x: v.region.left, y: v.region.top }))).toEqual({ x: 0, y: 0 });
+    const far = toWork(v, photoPoint({ x: v.region.right, y: v.region.bottom }));
+    expect(far.x).toBeCloseTo(v.work.width, 9);
+    expect(far.y).toBeCloseTo(v.work.height, 9);
+  });
+});
