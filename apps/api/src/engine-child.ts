@@ -1,0 +1,109 @@
+/**
+ * The engine's own process. Native inference freezes the thread that runs it, so it has one of its own that may be killed at
+ * any time. Knows: the messages below, and one open engine. Does not know: queues, rows, users.
+ */
+
+import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
+import {
+  type EditEvent,
+  type EditInput,
+  type Engine,
+  EngineError,
+  type EngineErrorCode,
+  type EngineInfo,
+  openEngine,
+} from '@tug/engine';
+
+/** From the API to the child. */
+export type ToChild =
+  | { type: 'open'; bundle: string }
+  | { type: 'edit'; id: string; bundle: string; input: EditInput }
+  | { type: 'cancel'; id: string };
+
+/** From the child to the API. */
+export type FromChild =
+  | { type: 'opened'; info: EngineInfo }
+  | { type: 'event'; id: string; event: EditEvent }
+  | { type: 'end'; id: string }
+  | { type: 'failed'; id: string | null; code: EngineErrorCode; message: string };
+
+/** What the child is told when it is forked, as JSON in its first argument. */
+export interface ChildOptions {
+  modelsDir: string;
+  device: 'auto' | 'cpu' | 'cuda' | 'webgpu';
+  threads?: number;
+}
+
+const options = JSON.parse(process.argv[2] ?? '{}') as ChildOptions;
+const running = new Map<string, AbortController>();
+let current: { bundle: string; engine: Promise<Engine> } | null = null;
+let work: Promise<void> = Promise.resolve();
+
+function send(message: FromChild): void {
+  if (process.connected) process.send?.(message);
+}
+
+/** Opens the bundle, or gives the one that is open already; only one is kept in memory. */
+async function open(bundle: string): Promise<Engine> {
+  if (current?.bundle === bundle) return current.engine;
+  const before = current;
+  if (before !== null) await before.engine.then((engine) => engine.close()).catch(() => undefined);
+  const { device, threads } = options;
+  const engine = openEngine(join(options.modelsDir, bundle), threads === undefined ? { device } : { device, threads });
+  current = { bundle, engine };
+  try {
+    const opened = await engine;
+    send({ type: 'opened', info: opened.info });
+    return opened;
+  } catch (error) {
+    current = null;
+    throw error;
+  }
+}
+
+async function edit(id: string, bundle: string, input: EditInput, signal: AbortSignal): Promise<void> {
+  try {
+    const engine = await open(bundle);
+    for await (const event of engine.edit(input, { signal })) {
+      send({ type: 'event', id, event });
+      await turn(); // lets a cancel message in
+      if (signal.aborted) break;
+    }
+    send({ type: 'end', id });
+  } catch (error) {
+    send({ type: 'failed', id, ...explain(error) });
+  } finally {
+    running.delete(id);
+  }
+}
+
+function explain(error: unknown): { code: EngineErrorCode; message: string } {
+  if (error instanceof EngineError) return { code: error.code, message: error.message };
+  return { code: 'ENGINE_FAILED', message: error instanceof Error ? error.message : String(error) };
+}
+
+process.on('message', (message: ToChild) => {
+  switch (message.type) {
+    case 'open':
+      work = work.then(() =>
+        open(message.bundle).then(
+          () => undefined,
+          (error: unknown) => send({ type: 'failed', id: null, ...explain(error) }),
+        ),
+      );
+      break;
+    case 'edit': {
+      const abort = new AbortController();
+      running.set(message.id, abort);
+      work = work.then(() => edit(message.id, message.bundle, message.input, abort.signal));
+      break;
+    }
+    case 'cancel':
+      running.get(message.id)?.abort();
+      break;
+  }
+});
+
+process.on('disconnect', () => process.exit(0));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined); // the API ends this process
