@@ -95,6 +95,7 @@ export function createApollo(schema: GraphQLSchema, server: HttpServer, log: Log
     validationRules: costRules,
     parseOptions: { maxTokens: MAX_TOKENS },
     persistedQueries: false,
+    stopOnTerminationSignals: false,
     plugins: [
       ApolloServerPluginDrainHttpServer({ httpServer: server, stopGracePeriodMillis: 1_000 }),
       ApolloServerPluginLandingPageDisabled(),
