@@ -1,0 +1,5 @@
+import { EditorPage } from '@/editor/page';
+
+export default function Page() {
+  return <EditorPage />;
+}

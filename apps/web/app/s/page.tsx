@@ -1,0 +1,5 @@
+import { Redeem } from '@/home/redeem';
+
+export default function Page() {
+  return <Redeem />;
+}

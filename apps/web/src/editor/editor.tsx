@@ -1,0 +1,177 @@
+'use client';
+/** Knows: how the stage and what floats over it are laid out, on a laptop and on a phone. */
+
+import { Minus, Plus, Redo2, Undo2 } from 'lucide-react';
+import { useEffect } from 'react';
+import { useStore } from 'zustand';
+import { IconButton, Tip } from '@/ui/button';
+import { Dialog } from '@/ui/dialog';
+import { HelpDialog } from './help-dialog';
+import { HistoryPanel } from './history-panel';
+import { ReviewBar, RevisionBar, Strip } from './review-bar';
+import { RunPanel, RunProgress, stepText } from './run-panel';
+import { AreaSetting, DragList, RunSettings } from './run-settings';
+import { useCanEdit, useFeed, useRoom, useSession, useUi } from './session';
+import { ShareDialog } from './share-dialog';
+import { useShortcuts } from './shortcuts';
+import { Stage } from './stage';
+import { Toolbar } from './toolbar';
+import { TopBar } from './top-bar';
+import { useWide } from './use-insets';
+import { useStageView } from './use-view';
+
+export function Editor() {
+  const session = useSession();
+  const wide = useWide();
+  const panel = useUi((state) => state.panel);
+  const close = () => session.ui.setState({ panel: null });
+  useShortcuts();
+  useUnloadGuard();
+  return (
+    <main className="fixed inset-0 overflow-hidden overscroll-none">
+      <Stage />
+      <header className="pointer-events-none absolute inset-x-0 top-0 z-20 flex items-start gap-2 p-3 max-sm:p-2">
+        <TopBar />
+      </header>
+      {wide && (
+        <div className="absolute top-[72px] right-3 bottom-3 z-10 flex items-start" style={{ pointerEvents: 'none' }}>
+          <div className="pointer-events-auto flex max-h-full">
+            <RunPanel />
+          </div>
+        </div>
+      )}
+      {panel === 'history' && (
+        <div className="absolute z-20 max-md:inset-x-0 max-md:bottom-0 max-md:max-h-[60dvh] max-md:sheet max-md:[&>*]:max-h-[60dvh] md:pop md:top-[72px] md:bottom-16 md:left-3">
+          <HistoryPanel />
+        </div>
+      )}
+      <BottomBar wide={wide} />
+      {wide && <ZoomControl />}
+      {panel === 'share' && <ShareDialog onClose={close} />}
+      {panel === 'help' && <HelpDialog onClose={close} />}
+      {panel === 'settings' && (
+        <Dialog open onClose={close} title="This run" testId="settings">
+          <div className="-mx-5 -mb-3">
+            <DragList />
+            <AreaSetting />
+            <RunSettings />
+          </div>
+        </Dialog>
+      )}
+      <LiveRegion />
+    </main>
+  );
+}
+
+/** Tools while people drag; the results, or an earlier version, while they look. */
+function BottomBar({ wide }: { wide: boolean }) {
+  const view = useStageView();
+  const history = useUi((state) => state.panel === 'history');
+  if (!wide && history && view.kind !== 'revision') return null;
+  return (
+    <div
+      className={`pointer-events-none absolute inset-x-0 bottom-0 z-10 flex justify-center p-3 pb-[max(12px,env(safe-area-inset-bottom))] max-sm:p-2 md:right-[296px] ${history ? 'md:left-[256px]' : ''} ${!wide && history ? 'z-30' : ''}`}
+    >
+      <div className="pointer-events-auto flex w-full flex-col items-center gap-2">
+        {view.kind === 'review' ? (
+          <ReviewBar run={view.run} candidate={view.candidate} />
+        ) : view.kind === 'revision' ? (
+          <RevisionBar revision={view.revision} />
+        ) : (
+          <>
+            {view.kind === 'running' && (!wide || view.run.edit.candidates.length > 0) && (
+              <div className="pop flex w-full items-center gap-3 rounded-panel bg-surface p-2.5 shadow-panel md:w-auto">
+                {view.run.edit.candidates.length > 0 && (
+                  <Strip run={view.run} index={view.candidate?.index ?? view.preview?.candidate ?? 0} />
+                )}
+                {!wide && <RunProgress run={view.run} slim />}
+              </div>
+            )}
+            {!wide && view.kind === 'head' && <PhoneUndo />}
+            <Toolbar />
+          </>
+        )}
+      </div>
+    </div>
+  );
+}
+
+function PhoneUndo() {
+  const session = useSession();
+  const canEdit = useCanEdit();
+  const canUndo = useRoom((state) => state.canUndo);
+  const canRedo = useRoom((state) => state.canRedo);
+  if (!canEdit || (!canUndo && !canRedo)) return null;
+  return (
+    <div className="flex gap-0.5 self-start rounded-panel bg-surface p-0.5 shadow-panel">
+      <IconButton label="Undo your last change" disabled={!canUndo} onClick={() => session.room.undo()} testId="undo">
+        <Undo2 size={18} />
+      </IconButton>
+      <IconButton label="Redo" disabled={!canRedo} onClick={() => session.room.redo()} testId="redo">
+        <Redo2 size={18} />
+      </IconButton>
+    </div>
+  );
+}
+
+function ZoomControl() {
+  const session = useSession();
+  const scale = useStore(session.stage.viewport, (viewport) => Math.round(viewport.scale * 100));
+  return (
+    <div className="absolute bottom-3 left-3 z-10 flex items-center rounded-panel bg-surface p-0.5 shadow-panel">
+      <IconButton label="Zoom out" shortcut="−" side="top" onClick={() => session.stage.zoomStep(-1)} testId="zoom-out">
+        <Minus size={16} />
+      </IconButton>
+      <Tip label="Fit the picture" shortcut="0" side="top">
+        <button
+          type="button"
+          data-testid="zoom-fit"
+          onClick={() => session.stage.zoomToFit()}
+          className="h-9 w-14 rounded-control text-center text-[13px] font-medium text-ink-2 hover:bg-raised hover:text-ink"
+        >
+          {scale} %
+        </button>
+      </Tip>
+      <IconButton label="Zoom in" shortcut="+" side="top" onClick={() => session.stage.zoomStep(1)} testId="zoom-in">
+        <Plus size={16} />
+      </IconButton>
+    </div>
+  );
+}
+
+/** Tells a screen reader what the eye sees: who runs, how far it is, what a key did. */
+function LiveRegion() {
+  const session = useSession();
+  const announcement = useUi((state) => state.announcement);
+  const view = useStageView();
+  const failed = useFeed((feed) => (feed.runs[0]?.edit.status === 'FAILED' ? feed.runs[0].edit.error?.message : null));
+  const who =
+    view.kind === 'running' && view.run.edit.requestedBy.id !== session.me.id
+      ? `${view.run.edit.requestedBy.name}: `
+      : '';
+  return (
+    <div className="sr-only">
+      <p aria-live="polite">{announcement}</p>
+      <p aria-live="polite" data-testid="live-region">
+        {view.kind === 'running'
+          ? who + stepText(view.run)
+          : view.kind === 'review'
+            ? 'The results are here.'
+            : (failed ?? '')}
+      </p>
+    </div>
+  );
+}
+
+/** Asks before a page is closed whose changes have not reached the server. */
+function useUnloadGuard(): void {
+  const session = useSession();
+  useEffect(() => {
+    const guard = (event: BeforeUnloadEvent) => {
+      if (session.room.hasUnsentChanges && session.room.store.getState().connection === 'offline')
+        event.preventDefault();
+    };
+    window.addEventListener('beforeunload', guard);
+    return () => window.removeEventListener('beforeunload', guard);
+  }, [session]);
+}
