@@ -1,0 +1,75 @@
+/** Knows: the editor's page as a person uses it: where the picture lies, how a drag is pulled, what is shown and when. */
+
+import { createHash } from 'node:crypto';
+import type { Page } from 'playwright-core';
+
+/** Remembers every picture that the stage showed, as a person watching it would. Call before the page is opened. */
+export async function watchPictures(page: Page): Promise<void> {
+  await page.addInitScript(() => {
+    const seen: { kind: string; src: string; step: string | null }[] = [];
+    Object.assign(window, { picturesSeen: seen });
+    const note = (image: HTMLImageElement) => {
+      const kind = image.dataset.kind;
+      if (kind !== undefined && image.dataset.ready !== undefined)
+        seen.push({ kind, src: image.src, step: image.dataset.step ?? null });
+    };
+    new MutationObserver((changes) => {
+      for (const { target, addedNodes } of changes) {
+        if (target instanceof HTMLImageElement) note(target);
+        for (const node of addedNodes) if (node instanceof HTMLImageElement) note(node);
+      }
+    }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ['data-ready', 'src'] });
+  });
+}
+
+/** The distinct previews that were on the stage so far. */
+export async function previewsSeen(page: Page): Promise<number> {
+  return page.evaluate(() => {
+    const { picturesSeen } = window as unknown as { picturesSeen: { kind: string; src: string }[] };
+    return new Set(picturesSeen.filter(({ kind }) => kind === 'preview').map(({ src }) => src)).size;
+  });
+}
+
+/** Waits until the picture that stands (not a preview) is there, and says which it is. */
+export async function shownPicture(page: Page, kind: 'head' | 'candidate' | 'revision'): Promise<string> {
+  const image = page.locator(`[data-testid="${kind}-image"][data-ready]`);
+  await image.waitFor({ timeout: 60_000 });
+  return (await image.getAttribute('data-picture')) ?? '';
+}
+
+/** The digest of the bytes of the picture on the stage. */
+export async function shownBytes(page: Page, kind: 'head' | 'candidate'): Promise<string> {
+  const src = await page.locator(`[data-testid="${kind}-image"][data-ready]`).getAttribute('src');
+  const answer = await page.request.get(new URL(src ?? '', page.url()).href);
+  if (!answer.ok()) throw new Error(`the ${kind} picture answered ${answer.status()}`);
+  return createHash('sha256')
+    .update(await answer.body())
+    .digest('hex');
+}
+
+/** A point of the page over the picture, as shares of the picture's width and height. */
+export async function overPicture(page: Page, x: number, y: number): Promise<{ x: number; y: number }> {
+  const box = await page.getByTestId('picture').boundingBox();
+  if (box === null) throw new Error('the picture is not on the page');
+  return { x: box.x + box.width * x, y: box.y + box.height * y };
+}
+
+/** Pulls a drag with the mouse from one place of the picture to another (shares of its width and height). */
+export async function pull(page: Page, from: [number, number], to: [number, number]): Promise<void> {
+  const start = await overPicture(page, ...from);
+  const end = await overPicture(page, ...to);
+  await page.mouse.move(start.x, start.y);
+  await page.mouse.down();
+  await page.mouse.move((start.x + end.x) / 2, (start.y + end.y) / 2, { steps: 4 });
+  await page.mouse.move(end.x, end.y, { steps: 4 });
+  await page.mouse.up();
+}
+
+/** Waits until this page shows so many drags in its list. */
+export async function waitForDrags(page: Page, count: number): Promise<void> {
+  const rows = page.locator('[data-testid="drag-list"] > li');
+  if (count === 0) await rows.first().waitFor({ state: 'detached' });
+  else await rows.nth(count - 1).waitFor({ state: 'attached' });
+  const now = await rows.count();
+  if (now !== count) throw new Error(`the page shows ${now} drags, not ${count}`);
+}
