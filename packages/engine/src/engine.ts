@@ -4,11 +4,11 @@
  */
 import { LRUCache } from 'lru-cache';
 import { bundleInfo, readBundle, verifyGraphs } from './bundle.js';
-import { type EditMachine, runEdit } from './edit.js';
+import { runEdit } from './edit.js';
 import { asEngineError, EngineError, throwIfCancelled } from './errors.js';
 import type { Photo } from './raster.js';
 import { type Observer, openRuntime } from './runtime.js';
-import { encodingBytes } from './scene.js';
+import { encodingBytes, type Machine } from './scene.js';
 import { cumulativeAlphas } from './scheduler.js';
 import type { Device, EditEvent, EditInput, EngineInfo } from './types.js';
 
@@ -42,7 +42,7 @@ export async function openObservedEngine(bundleDir: string, options: OpenOptions
   const bundle = await readBundle(bundleDir);
   const files = await verifyGraphs(bundle);
   const runtime = await openRuntime(bundle, files, options.device ?? 'auto', options.threads, observe);
-  const machine: EditMachine = {
+  const machine: Machine = {
     bundle,
     runtime,
     alphas: cumulativeAlphas(bundle.schedule),

@@ -55,6 +55,18 @@ export function resizeGrid(grid: Grid, height: number, width: number, gain = 1):
   return { data: out, channels: grid.channels, height, width };
 }
 
+/** Every plane of […, h, w] at half its size, averaged 2×2 and multiplied by `gain`. h and w must be even. */
+export function halve(data: Float32Array, width: number, gain = 1): Float32Array {
+  const out = new Float32Array(data.length / 4);
+  for (let o = 0, row = 0; o < out.length; row += 2 * width) {
+    for (let x = row; x < row + width; x += 2) {
+      const upper = (data[x] as number) + (data[x + 1] as number);
+      out[o++] = (gain / 4) * (upper + (data[x + width] as number) + (data[x + width + 1] as number));
+    }
+  }
+  return out;
+}
+
 /** One bilinear sample between two rows that start at `top` and `bottom`. */
 export function bilinear(data: Float32Array, top: number, bottom: number, xs: Axis, x: number, wy: number): number {
   const [x0, x1, wx] = [xs.low[x] as number, xs.high[x] as number, xs.weight[x] as number];

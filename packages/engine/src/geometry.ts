@@ -54,6 +54,7 @@ export function toWork(view: View, p: PhotoPoint): WorkPoint {
 export const width = (r: Rect): number => r.right - r.left;
 export const height = (r: Rect): number => r.bottom - r.top;
 export const sizeOf = (r: Rect): Size => ({ width: width(r), height: height(r) });
+export const diagonal = (size: Size): number => Math.hypot(size.width, size.height);
 export const dragLength = (d: { handle: Point; target: Point }): number =>
   Math.hypot(d.target.x - d.handle.x, d.target.y - d.handle.y);
 

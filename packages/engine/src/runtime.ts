@@ -33,7 +33,8 @@ export interface Runtime {
   readonly threads: number;
   /** Runs one graph; returns the milliseconds it took. */
   run(graph: GraphName, store: Store): Promise<number>;
-  /** Names of the tensors that a graph makes. */
+  /** Names of the tensors that a graph takes, and that it makes. */
+  inputs(graph: GraphName): readonly string[];
   outputs(graph: GraphName): readonly string[];
   close(): Promise<void>;
 }
@@ -50,6 +51,7 @@ export async function openRuntime(
     device,
     deviceReason: reason,
     threads,
+    inputs: (graph) => sessions[graph].inputNames,
     outputs: (graph) => sessions[graph].outputNames,
     async run(graph, store) {
       const session = sessions[graph];

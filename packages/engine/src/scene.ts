@@ -5,7 +5,7 @@
 import type { LRUCache } from 'lru-cache';
 import type { Bundle } from './bundle.js';
 import { EngineError } from './errors.js';
-import { type Grid, resizeGrid, warpGrid, warpLatent } from './field.js';
+import { type Grid, halve, resizeGrid, warpGrid, warpLatent } from './field.js';
 import { type PhotoDrag, type Rect, sizeOf, toWork, type View, type WorkPoint } from './geometry.js';
 import { type Mask, workMask } from './mask.js';
 import { crop, type Rgb, toRgb, toTensor } from './picture.js';
@@ -38,10 +38,14 @@ export interface Scene {
   readonly visibility: Grid;
 }
 
+/** What an open bundle offers to every edit. */
 export interface Machine {
   readonly bundle: Bundle;
   readonly runtime: Runtime;
   readonly encodings: LRUCache<string, Encoding>;
+  readonly photos: LRUCache<string, Photo>;
+  /** ᾱ_t of every training timestep */
+  readonly alphas: Float64Array;
 }
 
 export function makeFrame(mask: Mask, view: View, box: Rect, alpha: Uint8Array): Frame {
@@ -117,6 +121,26 @@ export async function encode(
   const warped = await clock.time('sampling', () => warpLatent(latent, scene.field, bundle.latent.downscale));
   store.set('warped', { data: warped.data, dims: [1, warped.channels, height, width] });
   return known !== undefined;
+}
+
+/**
+ * The decoder's inputs at half their size, for previews at a quarter of the cost: everything averaged 2×2, the field in the smaller
+ * pixels. Undefined if the decoder takes something that has no size. `latent_out`, which changes with every step, is left out.
+ */
+export function halfStore(runtime: Runtime, scene: Scene): Store | undefined {
+  const names = runtime.inputs('decoder').filter((name) => name !== 'latent_out');
+  const halved = names.map((name) => [name, halfTensor(scene.store.get(name), name === 'field' ? 0.5 : 1)] as const);
+  return halved.every((entry): entry is readonly [string, Tensor] => entry[1] !== undefined)
+    ? new Map(halved)
+    : undefined;
+}
+
+/** [1, C, h, w] averaged 2×2. */
+export function halfTensor(tensor: Tensor | undefined, gain = 1): Tensor | undefined {
+  const [batch, channels, height, width] = tensor?.dims ?? [];
+  if (tensor === undefined || batch !== 1 || channels === undefined || !height || !width) return undefined;
+  if (height % 2 !== 0 || width % 2 !== 0) return undefined;
+  return { data: halve(tensor.data, width, gain), dims: [1, channels, height / 2, width / 2] };
 }
 
 export function encodingBytes(encoding: Encoding): number {

@@ -1,0 +1,68 @@
+/** The networks' picture, put into the photo at the photo's own resolution, in bands of rows between which an edit can be cancelled. */
+import { height, sizeOf } from './geometry.js';
+import { blendRows, crop, type Detail, joinAlpha, type Rgb, warpRows } from './picture.js';
+import { encodePng, type Photo, resizeRgb } from './raster.js';
+import type { Run } from './sample.js';
+import type { Scene } from './scene.js';
+
+/** Below this scale the region holds detail that the work size does not, and it is carried along by the warp. */
+const DETAIL_BELOW = 0.97;
+/** Rows of a band. */
+const BAND = 128;
+
+/** The networks' picture [work, RGB] put into the photo at its own resolution. */
+export async function composite(run: Run, scene: Scene, picture: Rgb): Promise<Photo> {
+  const { view, box, alpha } = run.frame;
+  const { photo, field, visibility } = scene;
+  const regionSize = sizeOf(view.region);
+  const bands = async (rows: (from: number, to: number) => void): Promise<void> => {
+    for (let from = 0; from < height(box); from += BAND) {
+      rows(from, Math.min(from + BAND, height(box)));
+      await run.breathe();
+    }
+  };
+  const warp = async (data: Uint8Array, channels: number): Promise<Uint8Array> => {
+    const target = Uint8Array.from(crop(data, photo, view.region, channels));
+    await bands((from, to) => warpRows({ data, channels }, view, field, box, alpha, target, from, to));
+    return target;
+  };
+  const enlarged = await resizeRgb(picture, view.work, regionSize);
+  let detail: Detail | undefined;
+  if (Math.min(view.scaleX, view.scaleY) < DETAIL_BELOW) {
+    const warped = await warp(photo.flat, 3);
+    const smooth = await resizeRgb(await resizeRgb(warped, regionSize, view.work), view.work, regionSize);
+    detail = { warped, smooth, visibility };
+  }
+  const flat = Uint8Array.from(photo.flat);
+  await bands((from, to) => blendRows(flat, enlarged, detail, view, box, alpha, from, to));
+  const size = { width: photo.width, height: photo.height };
+  if (photo.alpha === undefined) return { ...size, rgb: flat, flat };
+  const rgba = joinAlpha({ rgb: photo.rgb, alpha: photo.alpha }, flat, await warp(photo.alpha, 1), view, box, alpha);
+  return { ...size, ...splitAlpha(rgba), flat };
+}
+
+/** PNG with or without opacity, as the photo has it. */
+export function encodeResult(photo: Photo): Promise<Uint8Array> {
+  return photo.alpha === undefined
+    ? encodePng(photo.rgb, photo, 3)
+    : encodePng(withAlpha(photo.rgb, photo.alpha), photo, 4);
+}
+
+function withAlpha(rgb: Rgb, alpha: Uint8Array): Uint8Array {
+  const out = new Uint8Array(alpha.length * 4);
+  for (let i = 0; i < alpha.length; i++) {
+    out.set(rgb.subarray(3 * i, 3 * i + 3), 4 * i);
+    out[4 * i + 3] = alpha[i] as number;
+  }
+  return out;
+}
+
+function splitAlpha(rgba: Uint8Array): { rgb: Rgb; alpha: Uint8Array } {
+  const alpha = new Uint8Array(rgba.length / 4);
+  const rgb = new Uint8Array(alpha.length * 3);
+  for (let i = 0; i < alpha.length; i++) {
+    rgb.set(rgba.subarray(4 * i, 4 * i + 3), 3 * i);
+    alpha[i] = rgba[4 * i + 3] as number;
+  }
+  return { rgb, alpha };
+}

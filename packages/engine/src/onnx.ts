@@ -1,0 +1,101 @@
+/**
+ * Writes one-operator ONNX models, to time an operator by itself. A few lines of protobuf suffice for that; field numbers are those of
+ * onnx.proto3. For measuring; no edit uses it.
+ */
+import type { Operator } from './flops.js';
+
+/** Protobuf wire types: 0 varint, 2 bytes with a length. */
+function varint(value: number): number[] {
+  const out: number[] = [];
+  let rest = value;
+  while (rest > 127) {
+    out.push((rest % 128) | 128);
+    rest = Math.floor(rest / 128);
+  }
+  out.push(rest);
+  return out;
+}
+const int = (field: number, value: number): Buffer => Buffer.from([...varint(field * 8), ...varint(value)]);
+const bytes = (field: number, value: Uint8Array): Buffer =>
+  Buffer.concat([Buffer.from([...varint(field * 8 + 2), ...varint(value.length)]), value]);
+const text = (field: number, value: string): Buffer => bytes(field, Buffer.from(value));
+const message = (field: number, ...parts: Buffer[]): Buffer => bytes(field, Buffer.concat(parts));
+
+const FLOAT = 1;
+const INTS = 7; // AttributeProto.type
+const INT = 2;
+
+function valueInfo(field: number, name: string, shape: readonly number[]): Buffer {
+  const dims = shape.map((n) => message(1, int(1, n)));
+  return message(field, text(1, name), message(2, message(1, int(1, FLOAT), message(2, ...dims))));
+}
+
+function initializer(name: string, shape: readonly number[]): Buffer {
+  const count = shape.reduce((p, n) => p * n, 1);
+  const data = Float32Array.from({ length: count }, (_, i) => (((i * 2654435761) % 1009) / 1009 - 0.5) / 8);
+  return message(
+    5,
+    ...shape.map((n) => int(1, n)),
+    int(2, FLOAT),
+    text(8, name),
+    bytes(9, new Uint8Array(data.buffer)),
+  );
+}
+
+const ints = (name: string, values: readonly number[]): Buffer =>
+  message(5, text(1, name), ...values.map((v) => int(8, v)), int(20, INTS));
+const single = (name: string, value: number): Buffer => message(5, text(1, name), int(3, value), int(20, INT));
+
+/** A model `x (, w) → y` with this one operator. Weights are stored in it; of a product of two activations both are inputs. */
+export function oneOperator(operator: Operator): { model: Uint8Array; inputs: [string, readonly number[]][] } {
+  const { op, inputs, output } = operator;
+  const [x = [], w = []] = inputs;
+  const convolution = op === 'Conv' || op === 'ConvTranspose';
+  const stored = convolution || w.length === 2;
+  const attributes = convolution ? convolutionAttributes(operator) : [];
+  if (op === 'Gemm' && x[0] !== output[0]) attributes.push(single('transA', 1));
+  if (op === 'Gemm' && w[1] !== output[1]) attributes.push(single('transB', 1));
+  const node = message(1, text(1, 'x'), text(1, 'w'), text(2, 'y'), text(4, op), ...attributes);
+  const graph = message(
+    7,
+    node,
+    text(2, 'one'),
+    ...(stored ? [initializer('w', w)] : []),
+    valueInfo(11, 'x', x),
+    ...(stored ? [] : [valueInfo(11, 'w', w)]),
+    valueInfo(12, 'y', output),
+  );
+  const model = Buffer.concat([int(1, 8), graph, message(8, int(2, 17))]);
+  return {
+    model,
+    inputs: stored
+      ? [['x', x]]
+      : [
+          ['x', x],
+          ['w', w],
+        ],
+  };
+}
+
+/** Stride, padding and groups follow from the shapes, for the "same" padding that the networks use. */
+function convolutionAttributes({ op, inputs, output }: Operator): Buffer[] {
+  const [x = [], w = []] = inputs;
+  const [kh = 1, kw = 1] = w.slice(2);
+  const up = op === 'ConvTranspose';
+  const stride = [2, 3].map((axis) => {
+    const [large, small] = up ? [output[axis], x[axis]] : [x[axis], output[axis]];
+    return Math.max(1, Math.round((large ?? 1) / (small ?? 1)));
+  });
+  const pads = [kh, kw].map((k, i) => {
+    const [large = 1, small = 1] = up ? [output[i + 2], x[i + 2]] : [x[i + 2], output[i + 2]];
+    return Math.max(0, (small - 1) * (stride[i] as number) + k - large);
+  });
+  const begin = pads.map((p) => Math.floor(p / 2));
+  const groups = up ? 1 : (x[1] ?? 1) / (w[1] ?? 1);
+  return [
+    ints('kernel_shape', [kh, kw]),
+    ints('strides', stride),
+    ints('pads', [...begin, ...pads.map((p, i) => p - (begin[i] as number))]),
+    single('group', groups),
+  ];
+}

@@ -1,0 +1,157 @@
+/**
+ * Sampling: from the noise prior to the finished x̂_0, decoded, with previews on the way. The same for every bundle of the warp family;
+ * the arithmetic of a step is in scheduler.ts.
+ */
+
+import type { Size, View } from './geometry.js';
+import { gaussian, startFromPrior } from './noise.js';
+import { allFinite, type Rgb, renderPreview, toRgb } from './picture.js';
+import { encodePreview, previewSize } from './raster.js';
+import type { Settings } from './request.js';
+import type { Store, Tensor } from './runtime.js';
+import { type Frame, finite, halfStore, halfTensor, latentSize, type Machine, type Scene, take } from './scene.js';
+import { ddimStep, guidanceAt, guide, lcmStep } from './scheduler.js';
+import type { Stopwatch } from './stopwatch.js';
+import type { EditEvent } from './types.js';
+
+/** One edit under way. */
+export interface Run {
+  readonly machine: Machine;
+  readonly settings: Settings;
+  readonly frame: Frame;
+  readonly clock: Stopwatch;
+  readonly previewBase: Rgb;
+  readonly totalSteps: number;
+  /** lets the event loop turn, then throws if the edit was cancelled */
+  readonly breathe: () => Promise<void>;
+}
+
+/** Denoises from the prior to x̂_0, with previews on the way for the first candidate, and decodes it: [work, RGB]. */
+export async function* sample(
+  run: Run,
+  scene: Scene,
+  candidate: number,
+  seed: number,
+  stage: number,
+): AsyncGenerator<EditEvent, Rgb, void> {
+  const { machine, settings, frame, clock, breathe } = run;
+  const { bundle, alphas } = machine;
+  const { timesteps } = settings;
+  const store = new Map(scene.store);
+  const size = { channels: bundle.latent.channels, ...latentSize(bundle, scene) };
+  const dims = [1, size.channels, size.height, size.width];
+  const length = size.channels * size.height * size.width;
+  const alphaAt = (i: number): number => alphas[timesteps[i] as number] as number;
+
+  // x_T
+  let x = await clock.time('sampling', () =>
+    startFromPrior(settings.noisePrior, {
+      noise: gaussian(seed, streamOf(stage, 0), length),
+      source: (store.get('latent') as Tensor).data,
+      warped: (store.get('warped') as Tensor).data,
+      mask: latentMask(frame, size),
+      drags: scene.drags,
+      ...size,
+      downscale: bundle.latent.downscale,
+      alpha: alphaAt(0),
+    }),
+  );
+  const n = timesteps.length;
+  let small: Store | false | undefined;
+  for (let i = 0; ; i++) {
+    await breathe();
+    store.set('sample', { data: x, dims });
+    store.set('timestep', { data: Float32Array.of(timesteps[i] as number), dims: [1] });
+    const x0 = await predict(run, store, i);
+    const step = stage * settings.steps + i + 1;
+    const last = i === n - 1;
+    const latent: Tensor = { data: x0, dims };
+    if (last) {
+      await breathe();
+      const picture = await decode(run, store.set('latent_out', latent), frame.view.work);
+      yield await preview(run, candidate, step, picture, frame.view);
+      return picture;
+    }
+    if (candidate === 0 && worthPreview(i, n)) {
+      await breathe();
+      small ??= (coarsePreviews(frame.view) && halfStore(machine.runtime, scene)) || false;
+      yield await previewOf(run, small || store, latent, step);
+    }
+    x = await clock.time('sampling', () =>
+      settings.scheduler === 'LCM'
+        ? lcmStep(x0, gaussian(seed, streamOf(stage, i + 1), length), alphaAt(i + 1))
+        : ddimStep(x, x0, alphaAt(i), alphaAt(i + 1)),
+    );
+  }
+}
+
+/** x̂_0 of the current sample, guided where the settings say so. Without guidance the unconditional branch is not run at all. */
+async function predict(run: Run, store: Store, i: number): Promise<Float32Array> {
+  const { machine, settings, clock } = run;
+  const branch = async (pointScale: number): Promise<Float32Array> => {
+    store.set('point_scale', { data: Float32Array.of(pointScale), dims: [1] });
+    clock.add('denoiser', await machine.runtime.run('denoiser', store));
+    const [, channels, h, w] = (store.get('sample') as Tensor).dims as [number, number, number, number];
+    return take(machine.bundle, store, 'x0', { channels, height: h, width: w }).data;
+  };
+  const conditional = await branch(1);
+  const scale = guidanceAt(settings.guidanceDecay, settings.guidance, i, settings.steps, settings.guidanceSteps);
+  const x0 = scale === 1 ? conditional : guide(conditional, await branch(0), scale);
+  return finite(allFinite(x0) ? x0 : undefined, 'the denoiser');
+}
+
+/** latent_out of the store → [size, RGB] */
+async function decode(run: Run, store: Store, size: Size): Promise<Rgb> {
+  const { machine, clock } = run;
+  clock.add('decoder', await machine.runtime.run('decoder', store));
+  const picture = take(machine.bundle, store, 'picture', { channels: 3, ...size });
+  return finite(await clock.time('composite', () => toRgb(picture.data)), 'the decoder');
+}
+
+/** An unfinished x̂_0, decoded for a preview: at half size if `store` holds the halved inputs, a quarter of the cost. */
+async function previewOf(run: Run, store: Store, latent: Tensor, step: number): Promise<EditEvent> {
+  const { view } = run.frame;
+  const half = (store.get('image') as Tensor).dims[3] !== view.work.width;
+  store.set('latent_out', half ? (halfTensor(latent) as Tensor) : latent);
+  const k = half ? 0.5 : 1;
+  const work = { width: view.work.width * k, height: view.work.height * k };
+  const picture = await decode(run, store, work);
+  return preview(run, 0, step, picture, { ...view, work, scaleX: view.scaleX * k, scaleY: view.scaleY * k });
+}
+
+/** Whether half the work size still has about as many pixels as a preview. */
+function coarsePreviews(view: View): boolean {
+  return previewSize(view.photo).width / view.photo.width < 1.25 * (view.scaleX / 2);
+}
+
+/** Which unfinished steps are decoded for a preview: each costs a decoder run, so at most three, spread evenly. */
+function worthPreview(i: number, n: number): boolean {
+  const wanted = Math.min(3, n - 1);
+  return Math.floor(((i + 1) * wanted) / (n - 1)) > Math.floor((i * wanted) / (n - 1));
+}
+
+/** `picture` is [view.work, RGB]. */
+export async function preview(run: Run, candidate: number, step: number, picture: Rgb, view: View): Promise<EditEvent> {
+  const { frame, clock, totalSteps, previewBase } = run;
+  const size = previewSize(view.photo);
+  const image = await clock.time('preview', () =>
+    encodePreview(renderPreview(previewBase, size, view, picture, frame.box, frame.alpha), size),
+  );
+  clock.previewReady(step);
+  return { type: 'preview', candidate, step, totalSteps, image };
+}
+
+/** The mask on the latent's grid, nearest. */
+function latentMask(frame: Frame, size: { height: number; width: number }): Float32Array {
+  const { work } = frame.view;
+  const out = new Float32Array(size.height * size.width);
+  for (let y = 0, o = 0; y < size.height; y++) {
+    const row = Math.floor((y * work.height) / size.height) * work.width;
+    for (let x = 0; x < size.width; x++, o++)
+      out[o] = frame.mask[row + Math.floor((x * work.width) / size.width)] as number;
+  }
+  return out;
+}
+
+/** Every stage and step draws its noise from its own stream. */
+const streamOf = (stage: number, step: number): number => stage * 1000 + step;
