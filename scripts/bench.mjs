@@ -4,7 +4,8 @@
 // shared machine's speed swings; all figures are medians over the rounds. GFLOP are counted from the ONNX files, see
 // packages/engine/src/flops.ts.
 //
-//   node scripts/bench.mjs [--bundle models/tug-small] [--rounds 7] [--threads N] [--operators] [--write]
+//   node scripts/bench.mjs [--bundle models/tug-small] [--rounds 7] [--threads N] [--operators] [--write] [--soak N]
+//     --soak N      instead: N edits in a row, every tenth cancelled, and what memory does meanwhile
 //     --operators   also time every convolution and matrix product of each graph by itself
 //     --write       write the report to benchmarks/speed.md
 import { existsSync } from 'node:fs';
@@ -33,6 +34,7 @@ const { values: args } = parseArgs({
     threads: { type: 'string', default: String(availableParallelism()) },
     operators: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
+    soak: { type: 'string' },
   },
 });
 const rounds = Number(args.rounds);
@@ -62,6 +64,11 @@ const engine = await openObservedEngine(args.bundle, { device: 'cpu', threads },
   feeds.set(graph, inputs);
   runs.get(graph).push(ms);
 });
+if (args.soak !== undefined) {
+  await soak(Number(args.soak));
+  await engine.close();
+  process.exit(0);
+}
 const yardstick = await timer(YARDSTICK);
 
 await edit(picture(0)); // warm up
@@ -108,6 +115,31 @@ async function edit(image) {
     if (event.type === 'done') timings = event.timings;
   }
   return timings;
+}
+
+/** Edits in a row; every tenth is cancelled in its middle. Prints the resident memory as it goes. */
+async function soak(count) {
+  const images = await Promise.all([0, 1, 2].map(picture));
+  let at20 = 0;
+  for (let i = 1; i <= count; i++) {
+    const abort = new AbortController();
+    const input = { image: images[i % images.length], drags: DRAGS, seed: i, options: { steps: engine.info.steps[0] } };
+    try {
+      for await (const event of engine.edit(input, { signal: abort.signal })) {
+        if (i % 10 === 0 && event.type === 'preview') abort.abort();
+      }
+    } catch (error) {
+      if (error.code !== 'CANCELLED') throw error;
+    }
+    if (i % 20 !== 0) continue;
+    globalThis.gc?.();
+    const mb = process.memoryUsage().rss / 2 ** 20;
+    if (i === 20) at20 = mb;
+    const handles = process.getActiveResourcesInfo().length;
+    process.stdout.write(
+      `${i} edits: ${Math.round(mb)} MB (${Math.round((100 * mb) / at20)} % of that after 20), ${handles} active handles\n`,
+    );
+  }
 }
 
 /** A 512×512 picture of waves and grain; `n` makes it another one. */

@@ -18,7 +18,7 @@ import { diagonal, type PhotoDrag, planView, sizeOf } from './geometry.js';
 import { deriveMask, featherInside, maskBox, reachHandles } from './mask.js';
 import { decodeMask, decodePhoto, encodeMask, previewSize, resizeRgb } from './raster.js';
 import { candidateSeed, checkDrags, checkSettings } from './request.js';
-import { preview, type Run, sample } from './sample.js';
+import { preview, previewView, type Run, sample } from './sample.js';
 import { encode, type Machine, makeFrame, openScene, warpedPicture } from './scene.js';
 import { Stopwatch } from './stopwatch.js';
 import type { EditEvent, EditInput } from './types.js';
@@ -78,7 +78,9 @@ export async function* runEdit(
   const scene = await openScene(machine, frame, photo, stages[0] as PhotoDrag[], key, clock);
   const previewBase = await clock.time('preview', () => resizeRgb(photo.flat, photo, previewSize(photo)));
   const run: Run = { machine, settings, frame, clock, previewBase, totalSteps, breathe };
-  yield await preview(run, 0, 0, await clock.time('preview', () => warpedPicture(scene, view)), view);
+  const coarse = previewView(view);
+  const warped = await clock.time('preview', () => warpedPicture(scene, coarse.work));
+  yield await preview(run, 0, 0, warped, coarse);
   await breathe();
   const reused = await encode(machine, scene, key, clock);
 

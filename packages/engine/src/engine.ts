@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache';
 import { bundleInfo, readBundle, verifyGraphs } from './bundle.js';
 import { runEdit } from './edit.js';
 import { asEngineError, EngineError, throwIfCancelled } from './errors.js';
-import type { Photo } from './raster.js';
+import { encodePng, type Photo } from './raster.js';
 import { type Observer, openRuntime } from './runtime.js';
 import { encodingBytes, type Machine } from './scene.js';
 import { cumulativeAlphas } from './scheduler.js';
@@ -27,6 +27,8 @@ export interface OpenOptions {
   device?: Device;
   /** default: all the machine has */
   threads?: number;
+  /** run a tiny edit before returning, so that the first real one is as fast as the others; default false */
+  warmUp?: boolean;
 }
 
 const MB = 2 ** 20;
@@ -84,6 +86,7 @@ export async function openObservedEngine(bundleDir: string, options: OpenOptions
     }
   }
 
+  if (options.warmUp === true) for await (const _ of edit(await tinyEdit())) void _;
   return {
     info,
     edit,
@@ -95,4 +98,11 @@ export async function openObservedEngine(bundleDir: string, options: OpenOptions
       return closing;
     },
   };
+}
+
+/** An edit of nothing, small and quick. */
+async function tinyEdit(): Promise<EditInput> {
+  const size = { width: 256, height: 256 };
+  const image = await encodePng(new Uint8Array(size.width * size.height * 3).fill(128), size, 3);
+  return { image, drags: [{ handle: { x: 100, y: 128 }, target: { x: 140, y: 128 } }], seed: 0 };
 }

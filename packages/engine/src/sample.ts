@@ -74,7 +74,7 @@ export async function* sample(
     }
     if (candidate === 0 && worthPreview(i, n)) {
       await breathe();
-      small ??= (coarsePreviews(frame.view) && halfStore(machine.runtime, scene)) || false;
+      small ??= (previewView(frame.view) !== frame.view && halfStore(machine.runtime, scene)) || false;
       yield await previewOf(run, small || store, latent, step);
     }
     x = await clock.time('sampling', () =>
@@ -113,15 +113,19 @@ async function previewOf(run: Run, store: Store, latent: Tensor, step: number): 
   const { view } = run.frame;
   const half = (store.get('image') as Tensor).dims[3] !== view.work.width;
   store.set('latent_out', half ? (halfTensor(latent) as Tensor) : latent);
-  const k = half ? 0.5 : 1;
-  const work = { width: view.work.width * k, height: view.work.height * k };
-  const picture = await decode(run, store, work);
-  return preview(run, 0, step, picture, { ...view, work, scaleX: view.scaleX * k, scaleY: view.scaleY * k });
+  const seen = half ? halfView(view) : view;
+  return preview(run, 0, step, await decode(run, store, seen.work), seen);
 }
 
-/** Whether half the work size still has about as many pixels as a preview. */
-function coarsePreviews(view: View): boolean {
-  return previewSize(view.photo).width / view.photo.width < 1.25 * (view.scaleX / 2);
+/** The view that previews are made at: half the work size, where that still has about as many pixels as a preview. */
+export function previewView(view: View): View {
+  const enough = previewSize(view.photo).width / view.photo.width < 1.25 * (view.scaleX / 2);
+  return enough ? halfView(view) : view;
+}
+
+function halfView(view: View): View {
+  const work = { width: view.work.width / 2, height: view.work.height / 2 };
+  return { ...view, work, scaleX: view.scaleX / 2, scaleY: view.scaleY / 2 };
 }
 
 /** Which unfinished steps are decoded for a preview: each costs a decoder run, so at most three, spread evenly. */

@@ -6,7 +6,7 @@ import type { LRUCache } from 'lru-cache';
 import type { Bundle } from './bundle.js';
 import { EngineError } from './errors.js';
 import { type Grid, halve, resizeGrid, warpGrid, warpLatent } from './field.js';
-import { type PhotoDrag, type Rect, sizeOf, toWork, type View, type WorkPoint } from './geometry.js';
+import { type PhotoDrag, type Rect, type Size, sizeOf, toWork, type View, type WorkPoint } from './geometry.js';
 import { type Mask, workMask } from './mask.js';
 import { crop, type Rgb, toRgb, toTensor } from './picture.js';
 import { type Photo, resizeRgb } from './raster.js';
@@ -85,12 +85,12 @@ export async function openScene(
   return { photo, drags: inWork, store, field, visibility };
 }
 
-/** The region warped by the field, without any denoising: [work, RGB]. */
-export function warpedPicture(scene: Scene, view: View): Rgb {
-  const { work } = view;
+/** The region warped by the field, without any denoising: [size, RGB], where `size` is the work size or half of it. */
+export function warpedPicture(scene: Scene, size: Size): Rgb {
   const image = scene.store.get('image') as Tensor;
-  const field = resizeGrid(scene.field, work.height, work.width);
-  const warped = warpGrid({ data: image.data, channels: 3, ...work }, field);
+  const small = size.width < (image.dims[3] as number) ? (halfTensor(image) as Tensor) : image;
+  const field = resizeGrid(scene.field, size.height, size.width, size.width / (image.dims[3] as number));
+  const warped = warpGrid({ data: small.data, channels: 3, ...size }, field);
   return finite(toRgb(warped.data), 'the field network');
 }
 
