@@ -16,7 +16,7 @@ export const viewport: Viewport = {
   viewportFit: 'cover',
   themeColor: [
     { media: '(prefers-color-scheme: light)', color: '#f3f3f1' },
-    { media: '(prefers-color-scheme: dark)', color: '#161717' },
+    { media: '(prefers-color-scheme: dark)', color: '#171717' },
   ],
 };
 

@@ -17,7 +17,7 @@ graphql(`
 
 graphql(`
   fragment EditParts on Edit {
-    id status step totalSteps seed bundle device createdAt warnings
+    id status step totalSteps seed bundle device createdAt warnings maskUrl
     base { id }
     drags { handle { x y } target { x y } }
     candidates { index url seed }
@@ -74,14 +74,17 @@ export const DeleteCanvas = graphql(`
 
 export const OpenCanvas = graphql(`
   query OpenCanvas($id: ID!) {
-    canvas(id: $id) {
-      ...CanvasParts
-      edits(first: 12) { edges { node { ...EditParts } } }
-    }
+    canvas(id: $id) { ...CanvasParts }
     engine {
       device deviceReason precision maxDrags maxPixels maxCandidates
       bundles { name title license defaultSteps steps guidance }
     }
+  }
+`);
+
+export const RecentEdits = graphql(`
+  query RecentEdits($id: ID!) {
+    canvas(id: $id) { id edits(first: 8) { edges { node { ...EditParts } } } }
   }
 `);
 
@@ -91,7 +94,7 @@ export const CanvasEvents = graphql(`
       __typename
       ... on CanvasSnapshot {
         seq
-        canvas { ...CanvasParts edits(first: 12) { edges { node { ...EditParts } } } }
+        canvas { ...CanvasParts }
         activeEdits { ...EditParts }
       }
       ... on EditQueued { seq position edit { ...EditParts } }

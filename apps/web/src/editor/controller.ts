@@ -83,6 +83,7 @@ export class StageController {
     stage.addEventListener('pointercancel', this.onPointerCancel, options);
     stage.addEventListener('pointerleave', this.onPointerLeave, options);
     stage.addEventListener('wheel', this.onWheel, { ...options, passive: false });
+    stage.addEventListener('blur', () => stage.removeAttribute('data-pointed'), options);
     stage.addEventListener('contextmenu', (event) => event.preventDefault(), options);
     const resize = new ResizeObserver(
       ([entry]) => entry && this.resize(entry.contentRect.width, entry.contentRect.height),
@@ -164,6 +165,8 @@ export class StageController {
     const { stage } = this.elements ?? {};
     if (!stage) return;
     stage.setPointerCapture(event.pointerId);
+    // The focus ring is for those who came by keyboard.
+    stage.toggleAttribute('data-pointed', true);
     if (document.activeElement !== stage) stage.focus({ preventScroll: true });
     const at = this.pointOf(event);
     this.pointer = { at, kind: kindOf(event) };

@@ -1,6 +1,7 @@
 'use client';
 /**
  * Knows: how one picture gives way to the next without a flash: the new one is decoded first, then fades in over the old.
+ * The head lies under everything: previews cover it only where the run may change it, and compare needs no wait.
  * Does not know: which picture is shown (`view.ts`), where it lies (`controller.ts`).
  */
 
@@ -15,16 +16,20 @@ const FADE_MS = 240;
 
 interface LayersProps {
   picture: Picture;
-  /** shown at once, above all, while someone compares */
-  original: Picture | null;
+  head: Picture;
+  /** the head is shown alone, at once */
+  comparing: boolean;
+  /** where previews may cover the head; null = everywhere */
+  mask: string | null;
   onError: () => void;
 }
 
-export function Layers({ picture, original, onError }: LayersProps) {
+export function Layers({ picture, head, comparing, mask, onError }: LayersProps) {
   const [layers, setLayers] = useState<readonly Layer[]>([{ ...picture, ready: false }]);
   const top = layers[layers.length - 1];
-  if (top && top.id !== picture.id)
+  if (top && top.id !== picture.id) {
     setLayers([...layers.filter((layer) => layer.ready).slice(-1), { ...picture, ready: false }]);
+  }
   // The address may change while the picture stays: signed addresses expire. It is taken only after the old one failed.
   const [failed, setFailed] = useState<string | null>(null);
   if (top && failed === top.src && picture.id === top.id && picture.src !== top.src) {
@@ -41,9 +46,13 @@ export function Layers({ picture, original, onError }: LayersProps) {
 
   const ready = (id: string) =>
     setLayers((now) => now.map((layer) => (layer.id === id ? { ...layer, ready: true } : layer)));
+  const masked = mask
+    ? { maskImage: `url("${mask}")`, maskSize: '100% 100%', maskMode: 'luminance', maskRepeat: 'no-repeat' }
+    : {};
 
   return (
     <>
+      <Original key={head.id} src={head.src} />
       {layers.map((layer) => (
         <img
           key={layer.id}
@@ -57,7 +66,10 @@ export function Layers({ picture, original, onError }: LayersProps) {
           data-step={layer.step}
           data-ready={layer.ready || undefined}
           data-entering={layer.ready && layers.length > 1 ? '' : undefined}
-          style={{ visibility: layer.ready ? 'visible' : 'hidden' }}
+          style={{
+            visibility: layer.ready && !comparing ? 'visible' : 'hidden',
+            ...(layer.kind === 'preview' ? masked : {}),
+          }}
           onLoad={(event) => {
             const image = event.currentTarget;
             image.decode().then(
@@ -71,7 +83,21 @@ export function Layers({ picture, original, onError }: LayersProps) {
           }}
         />
       ))}
-      {original && <img src={original.src} alt="" draggable={false} data-kind="head" data-testid="original-image" />}
     </>
+  );
+}
+
+/** The head under the layers. It keeps the address it came with: another signature is no other picture. */
+function Original({ src }: { src: string }) {
+  const [first, setFirst] = useState(src);
+  return (
+    <img
+      src={first}
+      alt=""
+      draggable={false}
+      data-kind="head"
+      data-testid="original-image"
+      onError={() => setTimeout(() => setFirst(src), 1000)}
+    />
   );
 }

@@ -131,23 +131,32 @@ function drawShaft(
   const uy = (to.y - from.y) / length;
   const at = (along: number, across = 0) =>
     [from.x + ux * along - uy * across, from.y + uy * along + ux * across] as const;
-  const path = new Path2D();
-  path.moveTo(...at(7.5));
-  path.lineTo(...at(length - 8));
-  if (length > 30) {
-    path.moveTo(...at(length - 17, 6));
-    path.lineTo(...at(length - 8.5));
-    path.lineTo(...at(length - 17, -6));
+  const pointed = length > 34;
+  const shaft = new Path2D();
+  shaft.moveTo(...at(7.5));
+  shaft.lineTo(...at(pointed ? length - 15 : length - 7));
+  const head = new Path2D();
+  if (pointed) {
+    head.moveTo(...at(length - 7.5));
+    head.lineTo(...at(length - 18, 5.5));
+    head.lineTo(...at(length - 18, -5.5));
+    head.closePath();
   }
+  const width = strong ? 3.4 : 2.6;
   context.strokeStyle = CASING;
-  context.lineWidth = strong ? 6 : 5;
-  context.stroke(path);
+  context.lineWidth = width + 3.6;
+  context.stroke(shaft);
+  context.stroke(head);
   context.strokeStyle = '#fff';
-  context.lineWidth = strong ? 3.6 : 2.8;
-  context.stroke(path);
+  context.lineWidth = width + 1.8;
+  context.stroke(shaft);
+  context.lineWidth = 2.6;
+  context.stroke(head);
   context.strokeStyle = item.color;
-  context.lineWidth = strong ? 2.2 : 1.5;
-  context.stroke(path);
+  context.fillStyle = item.color;
+  context.lineWidth = width;
+  context.stroke(shaft);
+  context.fill(head);
 }
 
 function ring(

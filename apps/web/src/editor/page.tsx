@@ -33,7 +33,9 @@ export function EditorPage() {
       if (!current) return;
       if (!canvas) return setState({ phase: 'missing' });
       document.title = `${canvas.title} – Tug`;
-      session = new EditorSession(canvas, engine, user, () => setState({ phase: 'lost' }));
+      session = new EditorSession(canvas, engine, user, ({ gone, message }) =>
+        setState(gone ? { phase: 'lost' } : { phase: 'failed', message }),
+      );
       setState({ phase: 'open', session });
     };
     open().catch((error: unknown) => current && setState({ phase: 'failed', message: explain(error) }));

@@ -252,7 +252,7 @@ export function Choice({ label, value, options, onChange, testId }: ChoiceProps)
           key={option}
           value={option}
           data-testid={testId && `${testId}-${option}`}
-          className="h-7 min-w-8 rounded-md px-2 text-[13px] font-medium text-ink-2 hover:text-ink data-[state=on]:bg-surface data-[state=on]:text-ink data-[state=on]:shadow-small dark:data-[state=on]:bg-pressed"
+          className="h-7 min-w-8 rounded-md px-2 text-[13px] font-medium text-ink-2 hover:text-ink aria-checked:bg-surface aria-checked:text-ink aria-checked:shadow-small dark:aria-checked:bg-pressed"
         >
           {option}
         </ToggleGroup.Item>

@@ -7,7 +7,7 @@ import { createStore } from 'zustand/vanilla';
 import { explain, hasCode } from '@/api/client';
 import type { OpenCanvasQuery } from '@/api/generated/graphql';
 import { AcceptCandidate, CancelEdit, RenameCanvas, RestoreRevision, StartEdit } from '@/api/operations';
-import { connectFeed, type FeedConnection } from '@/session/connect';
+import { connectFeed, type FeedConnection, type Refusal } from '@/session/connect';
 import { type Feed, isActive, type Run } from '@/session/feed';
 import { call, ensureGuest, guest, type Person } from '@/session/guest';
 import { Room, type RoomState } from '@/session/room';
@@ -35,7 +35,7 @@ export class EditorSession {
     readonly canvas: OpenedCanvas,
     readonly engine: Engine,
     readonly me: Person,
-    onLost: (message: string) => void,
+    onLost: (refusal: Refusal) => void,
   ) {
     const user = () => ({ id: me.id, name: guest.getState().name || me.name, color: me.color });
     this.room = new Room(canvas.id, async () => (await ensureGuest()).token, user());

@@ -6,8 +6,9 @@ import { useStore } from 'zustand';
 import { Layers } from './layers';
 import { useCanEdit, useFeed, useRoom, useSession, useUi } from './session';
 import { useInsets } from './use-insets';
+import { useLoaded } from './use-loaded';
 import { useStageView } from './use-view';
-import { pictureOf } from './view';
+import { type Picture, pictureOf } from './view';
 
 export function Stage() {
   const session = useSession();
@@ -23,17 +24,10 @@ export function Stage() {
   const title = useFeed((each) => each.canvas?.title ?? session.canvas.title);
   const insets = useInsets();
 
-  const shown = useMemo(
-    () =>
-      pictureOf(view, feed) ?? {
-        id: `revision ${session.canvas.head.id}`,
-        src: session.canvas.head.url,
-        kind: 'head' as const,
-      },
-    [view, feed, session],
-  );
   const head = feed.head ?? session.canvas.head;
-  const original = comparing ? { id: `revision ${head.id}`, src: head.url, kind: 'head' as const } : null;
+  const headPicture: Picture = { id: `revision ${head.id}`, src: head.url, kind: 'head' };
+  const shown = useMemo(() => pictureOf(view, feed), [view, feed]) ?? headPicture;
+  const mask = useLoaded(view.kind === 'running' && view.preview ? view.run.edit.maskUrl : null);
 
   useEffect(() => {
     if (!stage.current || !picture.current || !overlay.current) return;
@@ -53,7 +47,6 @@ export function Stage() {
     });
   }, [session, canEdit, view.kind, comparing, head.id]);
 
-  // An earlier picture stays behind the first one of the stage, so that compare needs no wait.
   const { width, height } = session.canvas;
   return (
     <div
@@ -66,10 +59,16 @@ export function Stage() {
       tabIndex={0}
       aria-label={`${title}, ${drags === 1 ? '1 drag' : `${drags} drags`}`}
       aria-describedby="stage-help"
-      className="absolute inset-0 touch-none overflow-hidden bg-stage outline-none select-none focus-visible:inset-ring-2 focus-visible:inset-ring-accent"
+      className="absolute inset-0 touch-none overflow-hidden bg-stage outline-none select-none not-data-pointed:focus-visible:inset-ring-2 not-data-pointed:focus-visible:inset-ring-accent"
     >
       <div ref={picture} className="picture" style={{ width, height }} data-testid="picture">
-        <Layers picture={shown} original={original} onError={() => session.feed.refresh()} />
+        <Layers
+          picture={shown}
+          head={headPicture}
+          comparing={comparing}
+          mask={mask}
+          onError={() => session.feed.refresh()}
+        />
       </div>
       <canvas ref={overlay} className="pointer-events-none absolute inset-0 size-full" />
       <p id="stage-help" className="sr-only">

@@ -63,7 +63,7 @@ export function Toolbar() {
                   value={each}
                   aria-label={name}
                   data-testid={`tool-${each}`}
-                  className="grid size-10 place-items-center rounded-control text-ink-2 transition-colors duration-100 hover:bg-raised hover:text-ink data-[state=on]:bg-accent data-[state=on]:text-accent-ink"
+                  className="grid size-10 place-items-center rounded-control text-ink-2 transition-colors duration-100 hover:bg-raised hover:text-ink aria-checked:bg-accent aria-checked:text-accent-ink"
                 >
                   {ICONS[each]}
                 </ToggleGroup.Item>

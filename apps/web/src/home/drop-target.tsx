@@ -16,7 +16,7 @@ export function DropTarget({ dragging }: { dragging: boolean }) {
     <section
       aria-label="Begin with a picture"
       data-testid="drop-target"
-      className={`relative grid min-h-[320px] place-items-center overflow-hidden rounded-2xl border-2 transition-colors duration-150 sm:min-h-[440px] ${
+      className={`relative grid min-h-[340px] place-items-center overflow-hidden rounded-2xl border-2 transition-colors duration-150 sm:min-h-[clamp(420px,58dvh,620px)] ${
         dragging ? 'border-accent bg-accent-soft' : 'border-line bg-surface'
       }`}
     >

@@ -23,13 +23,14 @@ export function SampleRow({ disabled }: { disabled: boolean }) {
               <img
                 src={`/samples/${sample.file}`}
                 alt={`Sample picture: ${sample.title}`}
+                style={{ objectPosition: sample.focus }}
                 className="absolute inset-0 size-full object-cover transition-transform duration-300 ease-out group-hover:scale-[1.04]"
               />
               <span className="absolute inset-x-0 bottom-0 bg-gradient-to-t from-black/70 to-transparent px-3 pt-8 pb-2 text-[13px] font-semibold text-white">
                 {sample.idea}
               </span>
             </button>
-            <p className="mt-1 truncate text-[11.5px] text-ink-3">
+            <p className="mt-1 text-[11.5px] leading-tight text-ink-3">
               <span title={`Photo: ${sample.author}`}>{sample.author}</span>,{' '}
               <a
                 href={sample.licenseUrl}

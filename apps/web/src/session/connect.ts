@@ -6,9 +6,9 @@
 import { createClient } from 'graphql-ws';
 import { createStore, type StoreApi } from 'zustand/vanilla';
 import type { CanvasEventsSubscription } from '@/api/generated/graphql';
-import { CanvasEvents } from '@/api/operations';
-import { adoptEdit, adoptHead, type Edit, EMPTY_FEED, type Feed, type Revision, reduceFeed } from './feed';
-import { ensureGuest } from './guest';
+import { CanvasEvents, RecentEdits } from '@/api/operations';
+import { adoptEdit, adoptHead, adoptRecent, type Edit, EMPTY_FEED, type Feed, type Revision, reduceFeed } from './feed';
+import { call, ensureGuest } from './guest';
 
 export interface FeedConnection {
   readonly store: StoreApi<Feed>;
@@ -21,8 +21,14 @@ export interface FeedConnection {
 
 const REFRESH_PAUSE_MS = 5000;
 
-/** Subscribes to the canvas; `onRefused` is told why when the server will not have us. */
-export function connectFeed(canvasId: string, onRefused: (message: string) => void): FeedConnection {
+/** Why the server will not let us follow the canvas. */
+export interface Refusal {
+  readonly gone: boolean;
+  readonly message: string;
+}
+
+/** Subscribes to the canvas; `onRefused` is told when the server will not have us. */
+export function connectFeed(canvasId: string, onRefused: (refusal: Refusal) => void): FeedConnection {
   const store = createStore<Feed>(() => EMPTY_FEED);
   const client = createClient({
     url: socketUrl('/graphql'),
@@ -37,6 +43,18 @@ export function connectFeed(canvasId: string, onRefused: (message: string) => vo
   let unsubscribe = () => {};
   let lastRefresh = 0;
 
+  // A snapshot names the edits that still run; those that ended meanwhile are asked for.
+  const readRecent = async () => {
+    const { canvas } = await call(RecentEdits, { id: canvasId }).catch(() => ({ canvas: null }));
+    const edits = canvas?.edits.edges.map((edge) => edge.node) ?? [];
+    const before = store.getState();
+    const changed = edits.filter((edit) => {
+      const known = before.runs.find((run) => run.edit.id === edit.id)?.edit;
+      return known?.status !== edit.status || known.candidates.length < edit.candidates.length;
+    });
+    if (!closed && changed.length > 0) store.setState(adoptRecent(before, changed), true);
+  };
+
   const subscribe = () => {
     unsubscribe();
     if (closed) return;
@@ -46,15 +64,16 @@ export function connectFeed(canvasId: string, onRefused: (message: string) => vo
       {
         next: ({ data, errors }) => {
           if (!current || closed) return;
-          if (errors?.[0]) return onRefused(errors[0].message);
+          if (errors?.[0]) return onRefused(refusalOf(errors[0]));
           if (!data) return;
           const { feed, gap } = reduceFeed(store.getState(), data.canvasEvents);
           store.setState(feed, true);
           if (gap) subscribe();
+          else if (data.canvasEvents.__typename === 'CanvasSnapshot') void readRecent();
         },
         error: (error) => {
           if (!current || closed) return;
-          if (Array.isArray(error)) onRefused(error[0]?.message ?? 'The canvas could not be followed.');
+          if (Array.isArray(error)) onRefused(refusalOf(error[0]));
           else setTimeout(() => current && subscribe(), 2000);
         },
         complete: () => {
@@ -86,6 +105,12 @@ export function connectFeed(canvasId: string, onRefused: (message: string) => vo
       void client.dispose();
     },
   };
+}
+
+function refusalOf(error: { message?: string; extensions?: Record<string, unknown> } | undefined): Refusal {
+  const code = error?.extensions?.code;
+  const gone = code === 'NOT_FOUND' || code === 'FORBIDDEN';
+  return { gone, message: error?.message ?? 'The server does not say what happens on this picture.' };
 }
 
 /** ws: or wss: on the page's own origin. */

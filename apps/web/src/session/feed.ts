@@ -54,15 +54,8 @@ export interface Reduction {
 /** Takes one event in. Events that came twice or late change nothing; a hole in the numbers is reported and not bridged. */
 export function reduceFeed(feed: Feed, event: CanvasEvent): Reduction {
   if (event.__typename === 'CanvasSnapshot') {
-    const { revisions, head, edits, ...canvas } = event.canvas;
-    return settle({
-      ...EMPTY_FEED,
-      seq: event.seq,
-      canvas,
-      head,
-      revisions,
-      runs: merge(feed.runs, snapshotEdits(event)),
-    });
+    const { revisions, head, ...canvas } = event.canvas;
+    return settle({ seq: event.seq, canvas, head, revisions, runs: merge(feed.runs, event.activeEdits) });
   }
   if (feed.seq === null) return { feed, gap: true };
   if (event.__typename === 'EditPreview') {
@@ -87,6 +80,11 @@ export function reduceFeed(feed: Feed, event: CanvasEvent): Reduction {
 /** What a mutation answered: the page need not wait for the event to show its own run. */
 export function adoptEdit(feed: Feed, edit: Edit): Feed {
   return feed.runs.some((run) => run.edit.id === edit.id) && edit.status === 'QUEUED' ? feed : upsert(feed, edit, null);
+}
+
+/** The newest edits as the api knows them: those that ended while nobody listened among them. */
+export function adoptRecent(feed: Feed, edits: readonly Edit[]): Feed {
+  return { ...feed, runs: merge(feed.runs, edits) };
 }
 
 /** What a mutation answered about the head. */
@@ -128,22 +126,14 @@ function settle(feed: Feed): Reduction {
   return { feed, gap: false };
 }
 
-type Snapshot = Extract<CanvasEvent, { __typename: 'CanvasSnapshot' }>;
-
-function snapshotEdits(event: Snapshot): Edit[] {
-  const edits = new Map(event.canvas.edits.edges.map(({ node }) => [node.id, node]));
-  for (const edit of event.activeEdits) edits.set(edit.id, edit);
-  return [...edits.values()];
-}
-
+/** The runs with these edits brought up to date; previews of them that were seen stay. */
 function merge(runs: readonly Run[], edits: readonly Edit[]): Run[] {
   const known = new Map(runs.map((run) => [run.edit.id, run]));
-  return edits
-    .map((edit) => {
-      const run = known.get(edit.id);
-      return { edit, position: run?.position ?? null, previews: run?.previews ?? {} };
-    })
-    .sort(newestFirst);
+  for (const edit of edits) {
+    const run = known.get(edit.id);
+    known.set(edit.id, { edit, position: run?.position ?? null, previews: run?.previews ?? {} });
+  }
+  return [...known.values()].sort(newestFirst);
 }
 
 function upsert(feed: Feed, edit: Edit, position: number | null): Feed {

@@ -33,7 +33,7 @@ export function Notice({ title, children, action }: NoticeProps) {
           {action}
           <a
             href="/"
-            className="inline-flex h-9 items-center rounded-control bg-raised px-3.5 font-medium hover:bg-pressed"
+            className="inline-flex h-9 items-center rounded-control bg-surface px-3.5 font-medium shadow-small hover:bg-raised"
           >
             Start page
           </a>
