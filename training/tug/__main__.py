@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from . import evaluate, tools
+from .sd15 import commands as sd15
 from .trainer import TrainConfig
 
 
@@ -17,6 +19,39 @@ def _train_field(args: argparse.Namespace) -> None:
     album = load_album(args.data, args.runs / "cache")
     stage = FieldStage(album, FieldStageConfig(batch=args.batch), FieldConfig())
     train(stage, _schedule(args), args.runs / "field", args.warm)
+
+
+def _train_autoencoder(args: argparse.Namespace) -> None:
+    from .autoencoder import AutoencoderConfig
+    from .features import Features
+    from .photos import load_album
+    from .stage_autoencoder import AutoencoderStage, AutoencoderStageConfig
+    from .trainer import train
+
+    album = load_album(args.data, args.runs / "cache")
+    config = AutoencoderStageConfig(batch=args.batch)
+    train(AutoencoderStage(album, config, AutoencoderConfig(), Features()), _schedule(args), args.runs / "ae", args.warm)
+
+
+def _train_drag(args: argparse.Namespace) -> None:
+    from .dragnet import DragConfig
+    from .export import load_runs
+    from .features import Features
+    from .photos import load_album
+    from .stage_drag import DragStage, DragStageConfig
+    from .trainer import train
+
+    album = load_album(args.data, args.runs / "cache")
+    trained = load_runs(args.runs)
+    frozen = (trained["field"], trained["encoder"], trained["decoder"])
+    stage = DragStage(album, DragStageConfig(batch=args.batch), DragConfig(), frozen, Features())
+    train(stage, _schedule(args), args.runs / "drag", args.warm)
+
+
+def _export(args: argparse.Namespace) -> None:
+    from .export import export_bundle, load_runs
+
+    export_bundle(load_runs(args.runs), args.out)
 
 
 def _schedule(args: argparse.Namespace) -> TrainConfig:
@@ -39,6 +74,15 @@ def main() -> None:
         command.set_defaults(run=run)
 
     stage("train-field", _train_field, 3000, 16, 1e-3)
+    stage("train-autoencoder", _train_autoencoder, 3000, 12, 6e-4)
+    stage("train-drag", _train_drag, 3000, 8, 5e-4)
+    command = commands.add_parser("export")
+    command.add_argument("--runs", type=Path, default=Path("runs"))
+    command.add_argument("--out", type=Path, default=Path("../models/tug-small"))
+    command.set_defaults(run=_export)
+    evaluate.register(commands)
+    tools.register(commands)
+    sd15.register(commands)
     args = parser.parse_args()
     args.run(args)
 

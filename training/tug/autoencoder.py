@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import Residual, conv, upsample
-from .geometry import resize, warp
+from .geometry import pixel_grid, resize, sample
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,40 @@ class Decoder(nn.Module):
         field: Tensor,
         visibility: Tensor,
     ) -> Tensor:
-        def seen(features: Tensor, scale: int) -> Tensor:
-            """Features warped by the field at their own size, hidden where invisible, with the visibility beside them."""
-            shown = resize(visibility, features)
-            return torch.cat([warp(features, resize(field, features) / scale) * shown, shown], 1)
+        return self.crop(latent, image, skip_2, skip_4, mask, field, visibility, (0, 0))
+
+    def crop(
+        self,
+        latent: Tensor,
+        image: Tensor,
+        skip_2: Tensor,
+        skip_4: Tensor,
+        mask: Tensor,
+        field: Tensor,
+        visibility: Tensor,
+        corner: tuple[int, int],
+    ) -> Tensor:
+        """The picture of a window only: latent, mask, field and visibility are cut to it, image and skips are whole;
+        corner: (x, y) of the window's top-left in work pixels, a multiple of 8."""
+
+        def moved(features: Tensor, grid: Tensor, scale: int) -> Tensor:
+            """Features of the whole picture, warped, over the window's `grid` at their scale."""
+            where = pixel_grid(grid) + resize(field, grid) / scale
+            if corner != (0, 0):
+                where = where + torch.tensor(corner, device=where.device).view(1, 2, 1, 1) / scale
+            return sample(features, where)
+
+        def seen(features: Tensor, x: Tensor, scale: int) -> Tensor:
+            """Warped features hidden where invisible, with the visibility beside them, for the map x at their scale."""
+            shown = resize(visibility, x)
+            return torch.cat([x, moved(features, x, scale) * shown, shown], 1)
 
         x = self.at_eighth(torch.cat([latent, resize(visibility, latent)], 1))
-        x = torch.cat([upsample(self.to_quarter(x)), seen(skip_4, 4)], 1)
-        x = torch.cat([upsample(self.to_half(self.at_quarter(x))), seen(skip_2, 2)], 1)
+        x = seen(skip_4, upsample(self.to_quarter(x)), 4)
+        x = seen(skip_2, upsample(self.to_half(self.at_quarter(x))), 2)
         x = upsample(self.to_full(self.at_half(x)))
-        shown = 1 - (1 - resize(visibility, image)) * mask
-        warped = warp(image, resize(field, image))
+        shown = 1 - (1 - resize(visibility, mask)) * mask
+        warped = moved(image, mask, 1)
         out = self.out(self.at_full(torch.cat([x, warped * shown, shown], 1))).float()
-        gate = torch.sigmoid(out[:, 3:] + 12 * (shown - 0.6))
+        gate = shown * torch.sigmoid(out[:, 3:] + 5)  # nothing of the photo gets through where it is hidden
         return gate * warped + (1 - gate) * out[:, :3]

@@ -15,6 +15,7 @@ import numpy as np
 from .motions import Array, grid, warp
 
 FEATHER = 8.0  # pixels, as the engine feathers its result inside the mask
+FIRM = 0.06  # share of the mask's side around a drag that moves with it, for the classical warps
 
 
 @dataclass
@@ -95,8 +96,8 @@ def naive_to_zero(source: Array, mask: Array, drags: Array) -> Warp:
 
 
 def border_points(mask: Array, drags: Array, spacing: float = 0.05) -> Array:
-    """Points [N, 2] along the mask's border, `spacing` of the picture's side apart, away from every drag; where the mask
-    meets the picture's edge nothing holds it."""
+    """Points [N, 2] along the mask's border, `spacing` of the picture's side apart, away from every drag; where
+    the mask meets the picture's edge nothing holds it."""
     height, width = mask.shape
     apart = spacing * min(height, width)
     contours, _ = cv2.findContours((mask > 0.5).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
@@ -113,15 +114,26 @@ def border_points(mask: Array, drags: Array, spacing: float = 0.05) -> Array:
     return np.array(points, np.float32).reshape(-1, 2)
 
 
+def firm(mask: Array, drags: Array, radius: float = FIRM) -> Array:
+    """Each drag as a small cross of five that move together [5 N, 4]: a single point would pull a spike out of the
+    picture. The radius is a share of the mask's side, less where two targets or handles are close."""
+    reach = np.full(len(drags), radius * float(np.sqrt((mask > 0.5).sum())))
+    for ends in (drags[:, :2], drags[:, 2:]):
+        apart = np.hypot(*np.moveaxis(ends[:, None] - ends[None], -1, 0)) + np.where(np.eye(len(drags)), np.inf, 0)
+        reach = np.minimum(reach, 0.35 * apart.min(1))
+    around = np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]], np.float32)
+    steps = around[None] * reach[:, None, None].astype(np.float32)
+    return (drags[:, None] + np.concatenate([steps, steps], -1)).reshape(-1, 4).astype(np.float32)
+
+
 def moving_least_squares(source: Array, mask: Array, drags: Array, rigid: bool = True, alpha: float = 1.5) -> Warp:
     """Moving least squares (Schaefer et al. 2006), rigid or similarity, from targets back to handles, the mask's border
     pinned: every place is moved by the rotation (and scale) that fits the points around it best."""
     x, _ = _at_low_size(mask)
     pins = border_points(mask, drags)
+    drags = firm(mask, drags)
     q = np.concatenate([drags[:, 2:], pins]).astype(np.float64)  # where we are: target side
     p = np.concatenate([drags[:, :2], pins]).astype(np.float64)  # where it comes from
-    if len(q) == 1:
-        return naive_wide(source, mask, drags)
     weight = 1 / (((x[:, :, None] - q) ** 2).sum(-1) + 1e-2) ** alpha
     weight /= weight.sum(-1, keepdims=True)
     q_mean, p_mean = weight @ q, weight @ p
@@ -156,7 +168,7 @@ def as_rigid_as_possible(source: Array, mask: Array, drags: Array, rounds: int =
     column = np.full(h * w, -1)
     column[free] = np.arange(len(free))
     edge = rest[i] - rest[j]
-    rows, goals, weights = _drag_rows(drags, xs, ys, column, rest)
+    rows, goals, weights = _drag_rows(firm(mask, drags), xs, ys, column, rest)
     own, both = ~held[i], ~held[i] & ~held[j]
     system = np.zeros((len(free), len(free)))
     np.add.at(system, (column[i[own]], column[i[own]]), 1)

@@ -137,7 +137,9 @@ class Denoiser(nn.Module):
         ref_2: Tensor,
         ref_3: Tensor,
         point_scale: Tensor,
+        origin: Tensor | None = None,
     ) -> Tensor:
+        """origin [B, 2]: work pixels added to all coordinates in training, where pictures are smaller than in use."""
         shown = F.avg_pool2d(visibility, 2)
         inside = F.avg_pool2d(mask, 8)
         kept = warped * shown
@@ -146,6 +148,7 @@ class Denoiser(nn.Module):
 
         def points(reference: Tensor, scale: int) -> tuple[Tensor, Tensor]:
             own = pixel_grid(reference) * scale
+            own = own if origin is None else own + origin[:, :, None, None]
             return self.coordinates(own + resize(field, reference)), self.coordinates(own)
 
         x = self.stem(torch.cat([sample, kept, shown, inside], 1))

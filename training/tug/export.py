@@ -21,6 +21,7 @@ from . import schedule
 from .autoencoder import AutoencoderConfig, Decoder, Encoder
 from .dragnet import AppearanceEncoder, Denoiser, DragConfig
 from .fieldnet import FieldConfig, FieldNet
+from .trainer import load_weights
 
 GRAPHS: dict[str, tuple[list[str], list[str]]] = {
     "field": (["image", "mask", "drags"], ["field", "visibility", "prior"]),
@@ -52,6 +53,18 @@ def build_networks(
             "decoder": Decoder(autoencoder),
         }
     )
+
+
+def load_runs(runs: Path) -> nn.ModuleDict:
+    """The bundle's networks with the averaged weights of every stage that `runs` holds."""
+    networks = build_networks()
+    for stage in ("field", "ae", "drag"):
+        file = runs / stage / "state.pt"
+        if file.exists():
+            load_weights(networks, file)
+        else:
+            print(f"{file} is not there: {stage} stays untrained")
+    return networks.eval()
 
 
 def example_store(networks: nn.ModuleDict, height: int, width: int, drags: int, seed: int = 0) -> dict[str, Tensor]:

@@ -3,8 +3,9 @@
 Coarse: cosine similarity of lite2's features (1/4, 1/8, 1/16 of the picture) between the handle in the source and
 every place of the result. Fine: the best few places are compared by normalised correlation of colour patches and
 shifted to the best pixel around them. Repeated and empty texture is ambiguous, so a place costs a little for every
-pixel it lies away from the segment between handle and target: no edit and a perfect edit are equally free of that cost,
-and a copy left behind still wins over a worse one at the target. Positions are continuous pixels of the picture, the first centre at 0.5, 0.5.
+pixel it lies away from the segment between handle and target: no edit and a perfect edit are equally free of that
+cost, and a copy left behind still wins over a worse one at the target. Positions are continuous pixels of the
+picture, the first centre at 0.5, 0.5.
 """
 
 from __future__ import annotations

@@ -26,8 +26,18 @@ from .networks import UNET_CHANNELS, AppearanceEncoder, DragUNet, PointEmbedding
 
 LORA_LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
 LORA_CONVOLUTIONS = ("conv1", "conv2", "conv_shortcut", "downsamplers.0.conv", "upsamplers.0.conv", "time_emb_proj")
-# Larger weights where the signal would die away (single pixels through thirteen convolutions) or stay without effect.
-GAINS = {"/points/": 5.0, ".proj.weight": 4.0, "to_q": 3.0, "to_k": 3.0, "conv_out": 3.0}
+# Larger weights where the signal would die away (single pixels through thirteen convolutions), smaller ones at the end of
+# every residual branch: a network that multiplies rounding errors step by step could not be compared with anything.
+GAINS = {
+    "/points/": 5.0,
+    "/attention/": 4.0,
+    "to_q": 2.0,
+    "conv2.weight": 0.5,
+    "to_out": 1.0,
+    "net.2": 0.5,
+    "proj_out": 0.5,
+    "conv_out": 1.5,
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ TINY = Sizes(
     vae_channels=(32, 32, 32, 32),
     vae_layers=1,
     point_width=1,
-    text=ClipConfig(16, 32, 2, 2, "quick_gelu", vocab_size=514),
+    text=ClipConfig(16, 32, 2, 2, "quick_gelu", vocab_size=514, max_position_embeddings=16),
     vision=ClipConfig(16, 32, 2, 2, "gelu", image_size=224, patch_size=56, projection_dim=24),
     lora_rank=2,
 )
@@ -77,7 +87,7 @@ def make_random_checkpoint(root: Path, sizes: Sizes = TINY, *, seed: int = 0, dt
 
     base, drag = root / "dreamshaper-8-inpainting", root / "lightning-drag-sd15"
     _save_json(base / "scheduler" / "scheduler_config.json", scheduler_config())
-    _save_tokenizer(base / "tokenizer", sizes.text.vocab_size)
+    _save_tokenizer(base / "tokenizer", sizes.text.vocab_size, sizes.text.max_position_embeddings)
 
     config = unet_config(sizes)
     _save_json(base / "unet" / "config.json", config)
@@ -113,19 +123,22 @@ def make_random_checkpoint(root: Path, sizes: Sizes = TINY, *, seed: int = 0, dt
     return root
 
 
-def random_tensor(key: str, name: str, shape: torch.Size) -> Tensor:
-    """Norm weights around 1; everything else of a size that keeps activations' variance, and away from zero."""
+def random_tensor(key: str, name: str, shape: torch.Size, gain: float | None = None) -> Tensor:
+    """Norm weights around 1; everything else of a size that keeps activations' variance, and away from zero.
+
+    Every value is one of sixteen magnitudes (3 to 18 sixteenths) times a power of two, so that a tiny bundle compresses.
+    """
     bits = np.random.Philox(key=zlib.crc32(key.encode())).random_raw(int(np.prod(shape)))
     sign = np.where(bits & 1, 1.0, -1.0).astype(np.float32)
-    value = sign * (0.2 + 0.8 * (bits >> 40).astype(np.float32) / 2**24)  # standard deviation 0.64
-    if len(shape) == 1:
-        normalises = name.endswith("weight")
-        value = 1 + 0.2 * value if normalises else 0.1 * value
-    elif "embedding" in name and len(shape) == 2:
-        value = 0.5 * value if "position" in name or "token" in name else value / np.sqrt(shape[1]) * 1.5
-    else:
+    value = sign * ((bits >> 60).astype(np.float32) + 3) / 16  # root of the mean square 0.72
+    if gain is None:
         gain = next((gain for part, gain in GAINS.items() if part in key), 1.5)
-        value *= gain / np.sqrt(np.prod(shape[1:]))
+    if len(shape) == 1:
+        value = 1 + value / 4 if name.endswith("weight") else value / 8
+    elif "position_embedding" in name or "token_embedding" in name:
+        value /= 2
+    else:
+        value *= 2 ** np.round(np.log2(gain / np.sqrt(np.prod(shape[1:]))))
     return torch.from_numpy(value.astype(np.float32).reshape(shape))
 
 
@@ -140,7 +153,7 @@ def random_lora(unet: nn.Module, rank: int, seed: int, dtype: torch.dtype) -> di
         ones = [1] * len(kernel)
         for part, shape in (("lora_down", [rank, into, *kernel]), ("lora_up", [out, rank, *ones])):
             key = f"{stem}.{part}.weight"
-            lora[key] = (0.5 * random_tensor(f"{seed}/lora/{key}", key, torch.Size(shape))).to(dtype)
+            lora[key] = random_tensor(f"{seed}/lora/{key}", key, torch.Size(shape), gain=0.7).to(dtype)
         lora[f"{stem}.alpha"] = torch.tensor(float(rank) / 2, dtype=dtype)
     return lora
 
@@ -222,7 +235,7 @@ def _clip_json(config: ClipConfig, architecture: str, model_type: str) -> dict[s
     return {"architectures": [architecture], "model_type": model_type, **fields, **ids}
 
 
-def _save_tokenizer(folder: Path, size: int) -> None:
+def _save_tokenizer(folder: Path, size: int, length: int) -> None:
     """A byte-level vocabulary with CLIP's two special tokens at its end."""
     letters = [chr(33 + i) for i in range(256)]
     words = letters + [letter + "</w>" for letter in letters]
@@ -232,9 +245,8 @@ def _save_tokenizer(folder: Path, size: int) -> None:
     (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
     special = {"bos_token": words[-2], "eos_token": words[-1], "unk_token": words[-1], "pad_token": words[-1]}
     _save_json(folder / "special_tokens_map.json", special)
-    _save_json(
-        folder / "tokenizer_config.json", {"model_max_length": 77, "tokenizer_class": "CLIPTokenizer", **special}
-    )
+    config = {"model_max_length": length, "tokenizer_class": "CLIPTokenizer", **special}
+    _save_json(folder / "tokenizer_config.json", config)
 
 
 def _with_old_attention_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -249,7 +261,7 @@ def _with_old_attention_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _save(file: Path, tensors: dict[str, Tensor]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".safetensors":
-        save_file(tensors, file)
+        save_file(tensors, file, {"format": "pt"})
     else:
         torch.save(tensors, file)
 

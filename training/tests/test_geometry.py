@@ -1,0 +1,77 @@
+"""Point maps, warps and the interpolation that the field starts from."""
+
+from __future__ import annotations
+
+import torch
+from conftest import FIELD
+
+from tug.fieldnet import FieldNet
+from tug.geometry import mask_depth, pixel_grid, point_maps, sample, warp
+
+
+def test_point_maps_label_truncated_pixels() -> None:
+    drags = torch.tensor([[[3.9, 5.2, 7.0, 1.0], [0.0, 0.0, 9.99, 7.5], [-2.0, 1.0, 100.0, 2.0]]])
+    handles, targets = point_maps(drags, 8, 10)
+    assert handles.shape == targets.shape == (1, 1, 8, 10)
+    assert handles[0, 0, 5, 3] == 1 and handles[0, 0, 0, 0] == 2
+    assert targets[0, 0, 1, 7] == 1 and targets[0, 0, 7, 9] == 2
+    assert handles.count_nonzero() == 2 and targets.count_nonzero() == 2
+
+
+def test_later_pairs_win_a_shared_pixel() -> None:
+    handles, _ = point_maps(torch.tensor([[[1.0, 1, 2, 2], [1.5, 1.5, 3, 3]]]), 4, 4)
+    assert handles[0, 0, 1, 1] == 2 and handles.count_nonzero() == 1
+
+
+def test_zero_field_is_the_identity_and_shifts_are_exact() -> None:
+    image = torch.rand(1, 3, 12, 20)
+    assert torch.allclose(warp(image, torch.zeros(1, 2, 12, 20)), image, atol=1e-5)
+    field = torch.zeros(1, 2, 12, 20)
+    field[:, 0] = 3
+    assert torch.allclose(warp(image, field)[..., :17], image[..., 3:], atol=1e-5)
+
+
+def test_sampling_is_scale_free() -> None:
+    x = pixel_grid(torch.zeros(1, 1, 16, 24))
+    assert torch.allclose(sample(x, x), x, atol=1e-4)
+    small = torch.nn.functional.avg_pool2d(x, 4)
+    inner = sample(small, x / 4)[..., 4:-4, 4:-4]
+    assert torch.allclose(inner, x[..., 4:-4, 4:-4], atol=1e-3)
+
+
+def test_depth_counts_from_the_mask_border_only() -> None:
+    mask = torch.zeros(1, 1, 40, 40)
+    mask[..., 8:32] = 1  # reaches the picture's top and bottom
+    depth = mask_depth(mask)
+    assert depth[..., :8].abs().max() == 0 and depth[0, 0, 20, 20] > 8
+    assert abs(float(depth[0, 0, 0, 20] - depth[0, 0, 20, 20])) < 0.5
+
+
+def test_field_is_exact_at_every_drag_and_zero_outside() -> None:
+    torch.manual_seed(0)
+    network = FieldNet(FIELD).eval()
+    torch.nn.init.normal_(network.out.weight, std=0.3)
+    mask = torch.zeros(1, 1, 128, 192)
+    mask[..., 16:112, 24:168] = 1
+    targets = torch.tensor([[50.0, 50], [90, 90], [130, 46]]) // 4 * 4 + 2
+    drags = torch.cat([targets + torch.tensor([[8.0, -5], [0, 0], [-12, 9]]), targets], 1)[None]
+    with torch.no_grad():
+        field, visibility, prior = network(torch.rand(1, 3, 128, 192) * 2 - 1, mask, drags)
+    assert field.shape == prior.shape == (1, 2, 32, 48) and visibility.shape == (1, 1, 32, 48)
+    for f in (field, prior):
+        got = sample(f, (targets / 4).t()[None, :, None])[0, :, 0].t()
+        assert (got - (drags[0, :, :2] - targets)).abs().max() < 0.6
+    outside = torch.nn.functional.avg_pool2d(mask, 4) == 0
+    assert (field.abs().sum(1, keepdim=True)[outside] == 0).all() and (visibility[outside] == 1).all()
+
+
+def test_padding_drags_change_nothing() -> None:
+    torch.manual_seed(1)
+    network = FieldNet(FIELD).eval()
+    torch.nn.init.normal_(network.out.weight, std=0.1)
+    image, mask = torch.rand(1, 3, 32, 32), torch.ones(1, 1, 32, 32)
+    drags = torch.tensor([[[10.0, 10, 16, 18]]])
+    padded = torch.cat([drags, torch.full((1, 2, 4), -1e4)], 1)
+    with torch.no_grad():
+        one, two = network.at_net_size(image, mask, drags)[0], network.at_net_size(image, mask, padded)[0]
+    assert torch.allclose(one, two, atol=1e-3)

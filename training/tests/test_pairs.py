@@ -1,0 +1,100 @@
+"""Synthetic pairs against known motion: the field says where every visible pixel came from, and drags obey it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import picture
+
+from tug import heldout, layers
+from tug.cases import heldout_case, synthetic_case
+from tug.drags import sample_drags
+from tug.masks import loose_mask, window
+from tug.motions import MOTIONS, grid, invert, random_motion, random_region, warp
+
+
+def _check(case, tolerance: float) -> None:
+    height, width = case.mask.shape
+    assert case.source.dtype == case.target.dtype == np.uint8
+    assert case.drags.dtype == np.float32 and case.drags.shape[1] == 4 and len(case.drags) >= 1
+    moved = np.abs(case.field).sum(-1) > 0.5
+    assert not (moved & (case.mask < 0.5)).any(), "the field reaches outside the mask"
+    error = np.abs(warp(case.source, case.field).astype(float) - case.target).mean(-1)
+    assert (error * case.visible).sum() / case.visible.sum() < tolerance
+    outside = (case.mask < 0.5) & (np.abs(case.source.astype(float) - case.target).mean(-1) > 8)
+    assert outside.mean() < 0.002
+    for hx, hy, tx, ty in case.drags:
+        assert 0 <= hx < width and 0 <= hy < height and 0 <= tx < width and 0 <= ty < height
+        dx, dy = case.field[int(ty), int(tx)]
+        assert abs(tx + dx - hx) < 0.51 and abs(ty + dy - hy) < 0.51
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_synthetic_case_is_exact(seed: int, album) -> None:
+    rng = np.random.default_rng(seed)
+    case = synthetic_case(rng, album.photos[0], (96, 96), album.cuts[0], album.photos[1], album.cuts[1])
+    _check(case, tolerance=2.5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_heldout_case_is_exact(seed: int) -> None:
+    _check(heldout_case(np.random.default_rng(seed), picture(seed, 160, 200), (128, 128)), tolerance=2.5)
+
+
+def test_cases_are_reproducible(album) -> None:
+    one, two = (synthetic_case(np.random.default_rng(5), album.photos[0], (64, 64)) for _ in range(2))
+    assert np.array_equal(one.target, two.target) and np.array_equal(one.drags, two.drags)
+
+
+def test_known_translation_of_a_layer() -> None:
+    photo = picture(0)
+    cut = np.zeros(photo.shape[:2], bool)
+    cut[30:60, 30:60] = True
+    field = np.zeros((*cut.shape, 2), np.float32)
+    field[..., 0] = -20  # the object moves 20 px to the right
+    alpha = cut.astype(np.float32)
+    after = warp(alpha, field, 0)
+    ground = np.full_like(photo, 30)
+    source = layers._over(photo, alpha, ground)
+    pair = layers._pair(source, layers._over(warp(photo, field), after, ground), field, alpha, after)
+    assert pair.moving[45, 65] == 1 and pair.moving[45, 35] == 0
+    assert pair.visible[45, 35] == 0 and pair.visible[45, 75] == 1 and pair.visible[10, 10] == 1
+    assert pair.field[45, 75, 0] == -20 and pair.field[45, 35, 0] == 0
+
+
+@pytest.mark.parametrize("name", list(MOTIONS))
+def test_every_motion_is_finite(name: str) -> None:
+    rng = np.random.default_rng(3)
+    x = grid(64, 80)
+    for _ in range(10):
+        assert np.isfinite(random_motion(rng, x, random_region(rng, 64, 80), only=(name,))).all()
+
+
+def test_inverse_of_a_field() -> None:
+    x = grid(64, 64)
+    field = np.stack([3 * np.sin(x[..., 1] / 10), 2 * np.cos(x[..., 0] / 12)], -1).astype(np.float32)
+    back = invert(field)
+    there = np.stack([warp(field[..., c], back) for c in (0, 1)], -1) + back
+    assert np.abs(there[8:-8, 8:-8]).max() < 0.05
+
+
+def test_loose_masks_cover_and_windows_vanish_outside() -> None:
+    rng = np.random.default_rng(0)
+    core = layers.ellipse(grid(96, 96), random_region(rng, 96, 96))
+    for _ in range(20):
+        mask = loose_mask(rng, core, (0.02, 0.2))
+        assert (mask[core > 0.5] == 1).all()
+        weight, reach = window(rng, mask, core)
+        assert reach > 0 and weight[mask < 0.5].max(initial=0) == 0 and weight.max() <= 1
+
+
+def test_thin_plate_meets_its_points() -> None:
+    points = np.array([[0.2, 0.3], [0.7, 0.6], [0.4, 0.8]])
+    values = np.array([[0.1, 0.0], [0.0, -0.1], [0.05, 0.05]])
+    got = heldout.thin_plate(points, values, points[None])[0]
+    assert np.abs(got - values).max() < 0.02
+
+
+def test_no_drags_on_a_still_field() -> None:
+    ones = np.ones((32, 32), np.float32)
+    assert sample_drags(np.random.default_rng(0), np.zeros((32, 32, 2), np.float32), ones, ones) is None

@@ -1,0 +1,95 @@
+"""A resumed run equals an unbroken one, every stage takes a step, and the mean moves where it should."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from conftest import AUTOENCODER, DRAG, FIELD
+
+from tug.autoencoder import Decoder, Encoder
+from tug.fieldnet import FieldNet
+from tug.stage_autoencoder import AutoencoderStage, AutoencoderStageConfig
+from tug.stage_drag import DragStage, DragStageConfig
+from tug.stage_field import FieldStage, FieldStageConfig
+from tug.trainer import TrainConfig, learning_rate, train
+
+
+def _field_stage(album) -> FieldStage:
+    return FieldStage(album, FieldStageConfig(batch=2, sizes=((32, 32), (32, 48))), FIELD)
+
+
+def _same(one, two) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
+
+
+def test_resumed_equals_unbroken(album, tmp_path) -> None:
+    config = TrainConfig(steps=6, workers=0, log_every=1)
+    whole = train(_field_stage(album), config, tmp_path / "whole")
+
+    class Stop(Exception):
+        pass
+
+    class Interrupted(FieldStage):
+        def loss(self, batch, step):
+            if step == 3:
+                raise Stop
+            return super().loss(batch, step)
+
+    broken = Interrupted(album, FieldStageConfig(batch=2, sizes=((32, 32), (32, 48))), FIELD)
+    try:
+        train(broken, TrainConfig(steps=6, workers=0, save_minutes=0.0), tmp_path / "broken")
+    except Stop:
+        pass
+    assert torch.load(tmp_path / "broken" / "state.pt", weights_only=True)["step"] == 3
+    resumed = train(_field_stage(album), config, tmp_path / "broken")
+    assert _same(whole, resumed)
+
+
+def test_warm_start_takes_the_averaged_weights(album, tmp_path) -> None:
+    ema = train(_field_stage(album), TrainConfig(steps=2, workers=0), tmp_path / "first")
+    stage = _field_stage(album)
+    train(stage, TrainConfig(steps=0, workers=0), tmp_path / "second", warm=tmp_path / "first" / "state.pt")
+    assert _same(ema, stage.networks)
+
+
+def test_batches_depend_on_the_step_only(album) -> None:
+    one, two = _field_stage(album).batch(7), _field_stage(album).batch(7)
+    other = _field_stage(album).batch(8)
+    assert all(np.array_equal(one[key], two[key]) for key in one)
+    assert one["source"].shape != other["source"].shape or not np.array_equal(one["source"], other["source"])
+
+
+def test_autoencoder_and_drag_stages_train(album, tmp_path) -> None:
+    config = TrainConfig(steps=2, workers=0, log_every=1)
+    stage = AutoencoderStage(album, AutoencoderStageConfig(batch=2, size=32), AUTOENCODER, None)
+    trained = train(stage, config, tmp_path / "ae")
+    frozen = (FieldNet(FIELD), trained["encoder"], trained["decoder"])
+    drag = DragStage(album, DragStageConfig(batch=2, sizes=((64, 64),), crop=32), DRAG, frozen, None)
+    before = {key: value.clone() for key, value in drag.networks.state_dict().items()}
+    train(drag, config, tmp_path / "drag")
+    changed = [key for key, value in drag.networks.state_dict().items() if not torch.equal(before[key], value)]
+    assert any(key.startswith("denoiser") for key in changed)
+    assert (tmp_path / "drag" / "log.txt").read_text().count("latent") == 2
+    assert not any(p.requires_grad for m in frozen for p in m.parameters())
+
+
+def test_decoded_crop_equals_the_whole_picture() -> None:
+    torch.manual_seed(0)
+    encoder, decoder = Encoder(AUTOENCODER), Decoder(AUTOENCODER)
+    image = torch.rand(1, 3, 128, 128)
+    latent, skip_2, skip_4 = encoder(image)
+    mask, field = torch.ones(1, 1, 128, 128), torch.full((1, 2, 32, 32), 5.0)
+    seen = torch.rand(1, 1, 32, 32)
+    whole = decoder(latent, image, skip_2, skip_4, mask, field, seen)
+
+    def cut(t, s):
+        return t[..., 32 // s : 128 // s, 16 // s : 112 // s]
+
+    part = decoder.crop(cut(latent, 8), image, skip_2, skip_4, cut(mask, 1), cut(field, 4), cut(seen, 4), (16, 32))
+    assert torch.allclose(part[..., 48:, 48:-48], cut(whole, 1)[..., 48:, 48:-48], atol=2e-2)
+
+
+def test_learning_rate_rises_and_falls() -> None:
+    config = TrainConfig(steps=1000, rate=1.0, warmup=100, decay_from=0.5)
+    assert learning_rate(config, 0) == 0.01 and learning_rate(config, 300) == 1.0
+    assert abs(learning_rate(config, 1000) - 0.05) < 1e-9

@@ -1,0 +1,192 @@
+"""A bundle run through ONNX Runtime in Python, with the engine's maths: what a user of the product would get.
+
+The graphs pass tensors by name through a store (see `export.GRAPHS`); this file knows the sampler, the work size and
+how the result is put back into the photo, nothing about what is inside a graph. Pictures are uint8 [H, W, 3] RGB.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import torch
+
+from .baselines import feather
+from .geometry import warp as warp_tensor
+from .motions import Array, warp
+from .schedule import alphas
+
+FEATHER = 8.0  # work pixels
+DETAIL_BELOW = 0.97  # scale from which the photo holds detail that the work size does not
+
+
+@dataclass
+class Edited:
+    """One edit: the result, the warp by the bundle's field alone, both composited; fields in photo pixels [H, W, 2],
+    visibility [H, W] in [0, 1]."""
+
+    picture: Array
+    warped: Array
+    field: Array
+    visibility: Array
+    prior: Array
+
+
+@dataclass
+class Scene:
+    """What does not depend on the sampling: the store after field, encoder and appearance, and the photo's frame."""
+
+    store: dict[str, Array]
+    photo: Array
+    mask: Array
+    scale: tuple[float, float]  # work px / photo px, (x, y)
+    field: Array
+    visibility: Array
+    prior: Array
+
+
+class Bundle:
+    def __init__(self, folder: Path, threads: int = 2) -> None:
+        self.manifest = json.loads((folder / "bundle.json").read_text())
+        if self.manifest.get("format") != 1 or self.manifest.get("family") != "warp":
+            raise ValueError(f"{folder}: format 1, family 'warp' expected")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = threads, 3
+        self.sessions = {
+            name: onnxruntime.InferenceSession(str(folder / graph["file"]), options, providers=["CPUExecutionProvider"])
+            for name, graph in self.manifest["graphs"].items()
+        }
+        self.alphas = alphas().double().numpy()
+
+    @property
+    def title(self) -> str:
+        return f"{self.manifest['name']} {self.manifest['precision']}"
+
+    @property
+    def steps(self) -> list[int]:
+        return list(self.manifest["options"]["steps"])
+
+    @property
+    def default_steps(self) -> int:
+        return int(self.manifest["defaults"]["steps"])
+
+    def gflop(self, steps: int) -> float:
+        """Of one 512×512 edit."""
+        cost = {name: graph["gflop"] for name, graph in self.manifest["graphs"].items()}
+        return sum(cost.values()) + (steps - 1) * cost["denoiser"]
+
+    def run(self, name: str, store: dict[str, Array]) -> None:
+        session = self.sessions[name]
+        outputs = [output.name for output in session.get_outputs()]
+        results = session.run(outputs, {i.name: store[i.name] for i in session.get_inputs()})
+        store.update(zip(outputs, results, strict=True))
+
+    def work_size(self, height: int, width: int) -> tuple[int, int]:
+        """(H, W): multiples of `multiple`, about the bundle's area; small photos are only enlarged to `minSide`."""
+        rules = self.manifest["size"]
+        multiple, least = rules["multiple"], -(-rules["minSide"] // rules["multiple"]) * rules["multiple"]
+        scale = min(1.0, (rules["area"] / (height * width)) ** 0.5)
+        if min(height, width) * scale < least:
+            scale = min(least / min(height, width), (1.5 * rules["area"] / (height * width)) ** 0.5)
+        return tuple(max(least, round(side * scale / multiple) * multiple) for side in (height, width))
+
+    def prepare(self, photo: Array, mask: Array, drags: Array) -> Scene:
+        """photo uint8 [h, w, 3], mask [h, w] (1 = may change), drags [N, 4] photo pixels."""
+        h, w = photo.shape[:2]
+        height, width = self.work_size(h, w)
+        scale = (width / w, height / h)
+        small = cv2.resize(photo, (width, height), interpolation=_kernel(scale))
+        inside = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) >= 0.5
+        store = {
+            "image": np.ascontiguousarray(small.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1),
+            "mask": inside.astype(np.float32)[None, None],
+            "drags": (np.asarray(drags, np.float32) * np.tile(scale, 2))[None].astype(np.float32),
+        }
+        for name in ("field", "encoder", "appearance"):
+            self.run(name, store)
+        latent = torch.from_numpy(store["latent"])
+        small_field = torch.nn.functional.interpolate(
+            torch.from_numpy(store["field"]), size=latent.shape[-2:], mode="bilinear", align_corners=False
+        )
+        store["warped"] = warp_tensor(latent, small_field / self.manifest["latent"]["downscale"]).numpy()
+
+        def full(name: str) -> Array:
+            values = store[name][0].transpose(1, 2, 0)
+            return cv2.resize(values, (w, h), interpolation=cv2.INTER_LINEAR)
+
+        field, prior = (full(name) / np.array(scale, np.float32) for name in ("field", "prior"))
+        return Scene(store, photo, mask, scale, field, full("visibility"), prior)
+
+    def sample(self, scene: Scene, steps: int, seed: int = 0) -> Array:
+        """DDIM with eta 0 from the noised warp; the decoded picture at work size, float32 [H, W, 3], 0 to 255."""
+        times = self.manifest["schedule"]["timesteps"][str(steps)]
+        store = dict(scene.store)
+        noise = np.random.default_rng(seed).standard_normal(store["warped"].shape).astype(np.float32)
+        a = self.alphas[times[0]]
+        x = (a**0.5 * store["warped"] + (1 - a) ** 0.5 * noise).astype(np.float32)
+        store["point_scale"] = np.ones(1, np.float32)
+        for index, time in enumerate(times):
+            store["sample"], store["timestep"] = x, np.array([time], np.float32)
+            self.run("denoiser", store)
+            x0 = store["x0"]
+            if index + 1 < len(times):
+                a, after = self.alphas[time], self.alphas[times[index + 1]]
+                noise = (x - a**0.5 * x0) / (1 - a) ** 0.5
+                x = (after**0.5 * x0 + (1 - after) ** 0.5 * noise).astype(np.float32)
+        store["latent_out"] = x0
+        self.run("decoder", store)
+        return np.clip((store["picture"][0].transpose(1, 2, 0) + 1) * 127.5, 0, 255)
+
+    def into_photo(self, scene: Scene, picture: Array) -> Array:
+        """The decoded picture put into the photo: enlarged, the photo's finer detail carried along by the warp where
+        the source is visible, blended inside the feathered mask."""
+        photo, (h, w) = scene.photo, scene.photo.shape[:2]
+        size, work = (w, h), picture.shape[1::-1]
+        enlarged = picture if work == size else cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
+        if min(scene.scale) < DETAIL_BELOW:
+            warped = warp(photo, scene.field).astype(np.float32)
+            smooth = cv2.resize(
+                cv2.resize(warped, work, interpolation=cv2.INTER_AREA), size, interpolation=cv2.INTER_CUBIC
+            )
+            enlarged = enlarged + scene.visibility[..., None] * (warped - smooth)
+        return self._blend(scene, enlarged)
+
+    def _blend(self, scene: Scene, picture: Array) -> Array:
+        alpha = feather(scene.mask, max(2.0, FEATHER / min(scene.scale)))[..., None]
+        own = scene.photo.astype(np.float32)
+        return np.clip(np.rint(own + alpha * (picture - own)), 0, 255).astype(np.uint8)
+
+    def edit(self, photo: Array, mask: Array, drags: Array, steps: list[int], seed: int = 0) -> dict[int, Edited]:
+        """The same edit at several numbers of steps; everything before the sampling is done once."""
+        scene = self.prepare(photo, mask, drags)
+        warped = self._blend(scene, warp(photo, scene.field).astype(np.float32))
+        edits = {}
+        for count in steps:
+            picture = self.into_photo(scene, self.sample(scene, count, seed))
+            edits[count] = Edited(picture, warped, scene.field, scene.visibility, scene.prior)
+        return edits
+
+    def autoencode(self, photo: Array, see_source: bool) -> Array:
+        """The photo through encoder and decoder at work size, nothing moved, uint8; without `see_source` the decoder
+        may use the latent alone (visibility 0 everywhere)."""
+        height, width = self.work_size(*photo.shape[:2])
+        small = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
+        quarter = (1, 1, height // 4, width // 4)
+        store = {
+            "image": np.ascontiguousarray(small.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1),
+            "mask": np.ones((1, 1, height, width), np.float32),
+            "field": np.zeros((1, 2, *quarter[2:]), np.float32),
+            "visibility": np.full(quarter, float(see_source), np.float32),
+        }
+        self.run("encoder", store)
+        store["latent_out"] = store["latent"]
+        self.run("decoder", store)
+        return np.clip(np.rint((store["picture"][0].transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def _kernel(scale: tuple[float, float]) -> int:
+    return cv2.INTER_AREA if min(scale) < 1 else cv2.INTER_CUBIC

@@ -1,0 +1,198 @@
+"""From the checkpoint to a bundle: one ONNX file a graph, big ones with their weights in a file beside, and bundle.json.
+
+One network is in memory at a time. Every graph takes any height and width that are multiples of 64.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import shutil
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from .graphs import POINTS, REFERENCES, Graph, Sizes, builders
+from .load import Checkpoint, Schedule
+from .sampling import CLIP_MEAN, CLIP_SIZE, CLIP_STD, START
+
+OPSET = 17
+TRACE_SIZE = (128, 192)
+WORK_SIZE = (512, 512)
+EXTERNAL_ABOVE = 1 << 30  # protobuf ends at 2 GiB; well before that a separate, memory-mapped file is better
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
+SPATIAL = {"image", "mask", "handle_map", "target_map", "latent", "masked_latent", "sample", "latent_out", *POINTS}
+LICENSE = (
+    "CreativeML OpenRAIL-M (Stable Diffusion), MIT (sd-vae-ft-mse), Apache-2.0 (LightningDrag, IP-Adapter); "
+    "see the cards of the weights that were imported"
+)
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    checkpoints: Path
+    out: Path
+    precision: str = "fp16"  # "fp16", "fp32", or "both": then the fp32 bundle lies beside, with -fp32 in its name
+    lcm: bool = False  # adds the U-Net with LCM-LoRA fused, for few steps
+    external_above: int = EXTERNAL_ABOVE
+
+
+def import_checkpoint(config: ImportConfig) -> list[Path]:
+    """Writes the bundle, or both; returns their folders. Nothing is left half-written under the final name."""
+    checkpoint = Checkpoint(config.checkpoints, lcm=config.lcm)
+    precisions = list(PRECISIONS) if config.precision == "both" else [config.precision]
+    folders = {
+        precision: config.out if len(precisions) == 1 or precision == "fp16" else _sibling(config.out, "-fp32")
+        for precision in precisions
+    }
+    for folder in folders.values():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    graphs = builders(checkpoint, lcm=config.lcm)
+    work = {p: Path(tempfile.mkdtemp(prefix=f".{f.name}-", dir=f.parent)) for p, f in folders.items()}
+    try:
+        entries: dict[str, dict[str, Any]] = {precision: {} for precision in precisions}
+        sizes: Sizes | None = None
+        with tqdm(total=len(graphs) * (1 + len(precisions)), unit="step") as bar:
+            # the U-Net first: the shapes of everything else that it meets follow from it
+            for name in sorted(graphs, key=lambda name: name != "unet"):
+                bar.set_description(f"reading {name}")
+                graph = graphs[name]().eval().requires_grad_(False)
+                if sizes is None:
+                    sizes = Sizes.of(checkpoint, graph.networks[0])
+                gflop = count_gflop(graph, sizes)
+                bar.update()
+                for precision in precisions:  # fp32 before fp16: the conversion is done in place
+                    bar.set_description(f"writing {name} in {precision}")
+                    file = work[precision] / f"{name}.onnx"
+                    export_graph(graph.to(PRECISIONS[precision]), sizes, file, config.external_above)
+                    entries[precision][name] = {**_entry(file), "gflop": round(gflop, 3)}
+                    bar.update()
+                del graph
+                gc.collect()
+        for precision, folder in folders.items():
+            bundle = describe(folder.name, precision, checkpoint.schedule, entries[precision], lcm=config.lcm)
+            (work[precision] / "bundle.json").write_text(json.dumps(bundle, indent=2) + "\n", encoding="utf-8")
+            if folder.exists():
+                shutil.rmtree(folder)
+            work[precision].chmod(0o755)
+            work[precision].rename(folder)
+    finally:
+        for folder in work.values():
+            shutil.rmtree(folder, ignore_errors=True)
+    return list(folders.values())
+
+
+def export_graph(graph: Graph, sizes: Sizes, file: Path, external_above: int = EXTERNAL_ABOVE) -> None:
+    """Traces at a small size, with names and open dimensions, and moves large weights to `<file>.data`."""
+    shapes = sizes.shapes(*TRACE_SIZE)
+    example = tuple(torch.rand(shapes[name]) for name in graph.inputs)
+    axes = {name: {2: f"{name}_height", 3: f"{name}_width"} for name in SPATIAL & {*graph.inputs, *graph.outputs}}
+    axes |= {name: {1: f"{name}_length"} for name in {*REFERENCES} & {*graph.inputs, *graph.outputs}}
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory(dir=file.parent) as scratch:
+        warnings.simplefilter("ignore")  # the tracer's remarks on diffusers' shape checks
+        traced = Path(scratch) / file.name  # beyond 2 GB the exporter writes every weight to a file of its own
+        torch.onnx.export(
+            graph,
+            example,
+            str(traced),
+            input_names=graph.inputs,
+            output_names=graph.outputs,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        size = sum(part.stat().st_size for part in Path(scratch).iterdir())
+        if size <= external_above:
+            shutil.move(traced, file)
+            return
+        model = onnx.load(traced)
+        onnx.save_model(
+            model,
+            str(file),
+            save_as_external_data=True,
+            all_tensors_to_one_file=True,
+            location=f"{file.name}.data",
+            size_threshold=1024,
+        )
+        file.with_name(f"{file.name}.data").chmod(0o644)
+
+
+def count_gflop(graph: Graph, sizes: Sizes) -> float:
+    """Of one run at the work size, a multiplication and an addition counted as two; on shapes alone."""
+    shapes = sizes.shapes(*WORK_SIZE)
+    inputs = tuple(torch.empty(shapes[name], device="meta") for name in graph.inputs)
+    weights = {name: tensor.to("meta") for name, tensor in graph.state_dict().items()}
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        torch.func.functional_call(graph, weights, inputs)
+    return counter.get_total_flops() / 1e9
+
+
+def describe(
+    name: str, precision: str, schedule: Schedule, graphs: dict[str, Any], *, lcm: bool
+) -> dict[str, Any]:
+    """bundle.json: what the engine must know beside the graphs."""
+    defaults = {
+        "steps": 25, "scheduler": "DDIM", "noisePrior": "SOURCE", "guidance": 4, "guidanceDecay": "INV_SQUARE"
+    }  # fmt: skip
+    if lcm:
+        defaults["byScheduler"] = {"LCM": {"steps": 8, "guidance": 3}}
+    return {
+        "format": 1,
+        "family": "lightningdrag",
+        "name": name,
+        "title": "LightningDrag on Stable Diffusion 1.5",
+        "license": LICENSE,
+        "precision": precision,
+        "size": {"area": WORK_SIZE[0] * WORK_SIZE[1], "multiple": 64, "minSide": 256},
+        "latent": {"channels": 4, "downscale": 8},
+        "prompt": {"size": CLIP_SIZE, "mean": CLIP_MEAN.tolist(), "std": CLIP_STD.tolist()},
+        "schedule": {
+            "kind": schedule.beta_schedule,
+            "betaStart": schedule.beta_start,
+            "betaEnd": schedule.beta_end,
+            "steps": schedule.num_train_timesteps,
+            "prediction": schedule.prediction_type,
+            "spacing": schedule.timestep_spacing,
+            "offset": schedule.steps_offset,
+            "finalAlpha": "one" if schedule.set_alpha_to_one else "first",
+            "start": START,
+        },
+        "options": {
+            "steps": {"min": 1, "max": 50},
+            "schedulers": ["DDIM", "LCM"] if lcm else ["DDIM"],
+            "noisePriors": ["PURE", "MIXED", "COPY_PASTE", "SOURCE"],
+            "guidance": {"min": 1, "max": 10},
+            "guidanceDecays": ["NONE", "LINEAR", "SQUARE", "QUADRATIC", "INV_SQUARE"],
+            "pointAugmentation": True,
+            "sequential": True,
+            "maxDrags": 100,
+        },
+        "defaults": defaults,
+        "graphs": {name: graphs[name] for name in sorted(graphs)},
+        "trainedOn": "see the cards of the weights that were imported",
+    }
+
+
+def _entry(file: Path) -> dict[str, Any]:
+    data = file.with_name(f"{file.name}.data")
+    entry: dict[str, Any] = {"file": file.name, "sha256": _sha256(file), "bytes": file.stat().st_size}
+    if data.exists():
+        entry["data"] = {"file": data.name, "sha256": _sha256(data), "bytes": data.stat().st_size}
+    return entry
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sibling(folder: Path, suffix: str) -> Path:
+    return folder.with_name(folder.name + suffix)
