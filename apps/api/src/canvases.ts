@@ -155,9 +155,8 @@ export class Canvases {
     const user = requireUser(viewer);
     const { db, auth } = this.services;
     const link = await db.shareLink.findUnique({ where: { id: linkId }, include: { canvas: true } });
-    if (link === null || (await auth.access(user.id, link.canvasId)) === null)
-      throw new TugError('NOT_FOUND', 'There is no such link.');
-    await auth.require(user, link.canvasId, 'OWNER');
+    const access = link === null ? null : await auth.access(user.id, link.canvasId);
+    if (link === null || access?.role !== 'OWNER') throw new TugError('NOT_FOUND', 'There is no such link.');
     await db.shareLink.deleteMany({ where: { id: linkId } });
     auth.changed(link.canvasId);
     return link.canvas;

@@ -48,7 +48,7 @@ interface Run {
 
 export class EngineProcess implements AsyncDisposable {
   private child: ChildProcess | null = null;
-  private run_: Run | null = null;
+  private running: Run | null = null;
   private opened: EngineInfo | null = null;
   private problem: { code: EngineErrorCode; message: string } | null = null;
   private waiting: (() => void)[] = [];
@@ -128,7 +128,7 @@ export class EngineProcess implements AsyncDisposable {
 
   /** Runs one edit; its events are handed on in order, each after the one before was dealt with. One edit at a time. */
   async run(job: EngineJob, signal: AbortSignal, onEvent: (event: EditEvent) => Promise<void>): Promise<RunOutcome> {
-    if (this.run_ !== null) throw new Error('The engine runs one edit at a time.');
+    if (this.running !== null) throw new Error('The engine runs one edit at a time.');
     if (signal.aborted) return { kind: 'cancelled' };
     let handled: Promise<void> = Promise.resolve();
     let timedOut = false;
@@ -142,7 +142,7 @@ export class EngineProcess implements AsyncDisposable {
       stop();
     }, this.config.editDeadlineMs);
     const outcome = await new Promise<RunOutcome>((resolve, reject) => {
-      this.run_ = {
+      this.running = {
         id: job.id,
         onEvent: (event) => {
           handled = handled.then(() => onEvent(event));
@@ -157,7 +157,7 @@ export class EngineProcess implements AsyncDisposable {
       signal.removeEventListener('abort', stop);
       clearTimeout(deadline);
       clearTimeout(kill);
-      this.run_ = null;
+      this.running = null;
     });
     await handled;
     if (timedOut) return { kind: 'timedOut' };
@@ -203,7 +203,7 @@ export class EngineProcess implements AsyncDisposable {
       const reason = signal === null ? `it ended with code ${code}` : `it was ended by ${signal}`;
       if (!this.disposed) this.log.warn({ reason, stderr: complaints }, 'the engine process is gone');
       this.notify();
-      this.run_?.settle({ kind: 'died', reason });
+      this.running?.settle({ kind: 'died', reason });
     });
     return child;
   }
@@ -216,10 +216,10 @@ export class EngineProcess implements AsyncDisposable {
         this.notify();
         return;
       case 'event':
-        if (message.id === this.run_?.id) void this.run_.onEvent(message.event).catch(() => undefined);
+        if (message.id === this.running?.id) void this.running.onEvent(message.event).catch(() => undefined);
         return;
       case 'end':
-        if (message.id === this.run_?.id) this.run_.settle({ kind: 'done' });
+        if (message.id === this.running?.id) this.running.settle({ kind: 'done' });
         return;
       case 'failed': {
         const { code, message: text } = message;
@@ -229,7 +229,7 @@ export class EngineProcess implements AsyncDisposable {
           this.notify();
           return;
         }
-        if (message.id === this.run_?.id) this.run_.settle({ kind: 'failed', code, message: text });
+        if (message.id === this.running?.id) this.running.settle({ kind: 'failed', code, message: text });
       }
     }
   }

@@ -48,6 +48,9 @@ export interface Change<T> {
 /** Numbered events that a subscriber may leave unread; beyond that it is cut off and gets a new snapshot when it comes back. */
 const MAX_UNREAD = 2000;
 
+/** Previews of one candidate that may wait for a subscriber. */
+const MAX_UNREAD_PREVIEWS = 4;
+
 export class CanvasEvents {
   private readonly mutex = new KeyedMutex();
   private readonly feeds = new Map<string, Set<CanvasFeed>>();
@@ -116,8 +119,8 @@ export class CanvasFeed {
 
   push(event: NumberedEvent | PreviewEvent): void {
     if (this.ended) return;
-    this.unread = this.unread.filter((earlier) => !supersedes(event, earlier));
     this.unread.push(event);
+    if (event.__typename === 'EditPreview') this.dropSuperseded(event);
     if (this.unread.length > MAX_UNREAD) this.end();
     this.wake?.();
   }
@@ -140,6 +143,13 @@ export class CanvasFeed {
     this.wake?.();
   }
 
+  /** Keeps the newest few previews of a candidate: a burst comes through whole, a slow reader skips ahead. */
+  private dropSuperseded({ editId, candidate }: PreviewEvent): void {
+    const isSame = (event: NumberedEvent | PreviewEvent) =>
+      event.__typename === 'EditPreview' && event.editId === editId && event.candidate === candidate;
+    if (this.unread.filter(isSame).length > MAX_UNREAD_PREVIEWS) this.unread.splice(this.unread.findIndex(isSame), 1);
+  }
+
   private arrival(): Promise<void> {
     return new Promise((resolve) => {
       this.wake = () => {
@@ -147,20 +157,5 @@ export class CanvasFeed {
         resolve();
       };
     });
-  }
-}
-
-/** Whether an unread preview is worthless now: a newer one of the same candidate, its result, or the end of its edit is there. */
-function supersedes(event: NumberedEvent | PreviewEvent, earlier: NumberedEvent | PreviewEvent): boolean {
-  if (earlier.__typename !== 'EditPreview') return false;
-  switch (event.__typename) {
-    case 'EditPreview':
-      return event.editId === earlier.editId && event.candidate === earlier.candidate;
-    case 'EditCandidate':
-      return event.editId === earlier.editId && event.candidate.index === earlier.candidate;
-    case 'EditFinished':
-      return event.edit.id === earlier.editId;
-    default:
-      return false;
   }
 }

@@ -10,30 +10,20 @@ import { ApolloServer } from '@apollo/server';
 import { ApolloServerErrorCode, unwrapResolverError } from '@apollo/server/errors';
 import { ApolloServerPluginLandingPageDisabled } from '@apollo/server/plugin/disabled';
 import { ApolloServerPluginDrainHttpServer } from '@apollo/server/plugin/drainHttpServer';
-import { ApolloArmor } from '@escape.tech/graphql-armor';
 import { makeExecutableSchema } from '@graphql-tools/schema';
 import { type ErrorCode, isErrorCode, TugError } from '@tug/schema';
-import {
-  GraphQLError,
-  type GraphQLFormattedError,
-  type GraphQLSchema,
-  parse,
-  specifiedRules,
-  type ValidationContext,
-  validate,
-} from 'graphql';
+import { GraphQLError, type GraphQLFormattedError, type GraphQLSchema, parse, specifiedRules, validate } from 'graphql';
 import type { Disposable } from 'graphql-ws';
 import { useServer } from 'graphql-ws/use/ws';
 import type { Logger } from 'pino';
 import type { WebSocketServer } from 'ws';
 import type { Context } from './context.js';
 import type { Resolvers } from './generated/resolvers.js';
+import { limitRules, MAX_TOKENS } from './query-limits.js';
 import { Mutation } from './resolvers/mutation.js';
 import { Query } from './resolvers/query.js';
 import { Subscription } from './resolvers/subscription.js';
 import { Candidate, Canvas, CanvasEvent, DateTime, Edit, Node, Revision, ShareLink } from './resolvers/types.js';
-
-const MAX_TOKENS = 4_000;
 
 const APOLLO_CODES: Record<string, ErrorCode> = {
   [ApolloServerErrorCode.GRAPHQL_PARSE_FAILED]: 'BAD_USER_INPUT',
@@ -64,26 +54,6 @@ export function createSchema(): GraphQLSchema {
   return makeExecutableSchema({ typeDefs: readFileSync(path, 'utf8'), resolvers });
 }
 
-const reject = {
-  propagateOnRejection: false,
-  onReject: [
-    (context: ValidationContext | null, error: GraphQLError) => {
-      const message = error.message.replace('Syntax Error: ', '');
-      context?.reportError(new GraphQLError(message, { extensions: { code: 'QUERY_TOO_COMPLEX' } }));
-    },
-  ],
-};
-
-/** What a query may cost, beyond being valid. */
-const { validationRules: costRules } = new ApolloArmor({
-  maxDepth: { n: 14, ...reject },
-  maxAliases: { n: 30, ...reject },
-  maxDirectives: { n: 30, ...reject },
-  costLimit: { maxCost: 20_000, ...reject },
-  blockFieldSuggestion: { enabled: false },
-  maxTokens: { enabled: false },
-}).protect();
-
 /** Apollo over HTTP. */
 export function createApollo(schema: GraphQLSchema, server: HttpServer, log: Logger): ApolloServer<Context> {
   return new ApolloServer<Context>({
@@ -92,7 +62,7 @@ export function createApollo(schema: GraphQLSchema, server: HttpServer, log: Log
     csrfPrevention: true,
     includeStacktraceInErrorResponses: false,
     allowBatchedHttpRequests: false,
-    validationRules: costRules,
+    validationRules: limitRules,
     parseOptions: { maxTokens: MAX_TOKENS },
     persistedQueries: false,
     stopOnTerminationSignals: false,
@@ -121,7 +91,7 @@ export function serveGraphqlSockets(
     {
       schema,
       parse: (source, options) => parse(source, { ...options, maxTokens: MAX_TOKENS }),
-      validate: (against, document) => validate(against, document, [...specifiedRules, ...costRules]),
+      validate: (against, document) => validate(against, document, [...specifiedRules, ...limitRules]),
       context: ({ extra, connectionParams }) => {
         const token = typeof connectionParams?.token === 'string' ? connectionParams.token : null;
         extra.context ??= contextOf(token, extra.request);
@@ -144,7 +114,8 @@ function toPublic(error: GraphQLError | GraphQLFormattedError, log: Logger): Gra
 function publicError(formatted: GraphQLFormattedError, error: unknown, log: Logger): GraphQLFormattedError {
   const { locations, path } = formatted;
   const where = { ...(locations && { locations }), ...(path && { path }) };
-  const original = unwrapResolverError(error);
+  const unwrapped = unwrapResolverError(error);
+  const original = unwrapped instanceof GraphQLError ? (unwrapped.originalError ?? unwrapped) : unwrapped;
   if (original instanceof TugError) return { message: original.message, ...where, extensions: { code: original.code } };
   const code = codeOf(formatted, original);
   if (code !== 'INTERNAL_SERVER_ERROR') return { message: formatted.message, ...where, extensions: { code } };

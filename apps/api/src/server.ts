@@ -44,7 +44,7 @@ export interface RunningServer extends AsyncDisposable {
 /** Starts everything and returns when requests are answered; the engine warms up behind it. */
 export async function startServer(config: Config): Promise<RunningServer> {
   const log = pino({ level: config.logLevel, base: null }, pino.destination({ dest: 2, sync: true }));
-  const stack = new AsyncDisposableStack_();
+  const stack = new Cleanup();
   try {
     const lock = lockDataDir(config.dataDir);
     stack.defer(async () => lock[Symbol.dispose]());
@@ -91,13 +91,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
 }
 
 /** Builds the HTTP side and opens the port. */
-async function listen(
-  config: Config,
-  log: Logger,
-  services: Services,
-  rooms: Rooms,
-  stack: AsyncDisposableStack_,
-): Promise<string> {
+async function listen(config: Config, log: Logger, services: Services, rooms: Rooms, stack: Cleanup): Promise<string> {
   const app = express();
   const http = createServer(app);
   const schema = createSchema();
@@ -212,7 +206,7 @@ function statusOf(error: unknown): number {
 }
 
 /** Undoes in reverse order what was done; Node 20 has none of its own. */
-class AsyncDisposableStack_ {
+class Cleanup {
   private readonly steps: (() => Promise<unknown>)[] = [];
 
   defer(step: () => Promise<unknown>): void {
