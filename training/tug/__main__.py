@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import evaluate, tools
+from . import evaluate, score, tools
 from .sd15 import commands as sd15
 from .trainer import TrainConfig
 
@@ -30,7 +30,9 @@ def _train_autoencoder(args: argparse.Namespace) -> None:
 
     album = load_album(args.data, args.runs / "cache")
     config = AutoencoderStageConfig(batch=args.batch)
-    train(AutoencoderStage(album, config, AutoencoderConfig(), Features()), _schedule(args), args.runs / "ae", args.warm)
+    train(
+        AutoencoderStage(album, config, AutoencoderConfig(), Features()), _schedule(args), args.runs / "ae", args.warm
+    )
 
 
 def _train_drag(args: argparse.Namespace) -> None:
@@ -55,7 +57,7 @@ def _export(args: argparse.Namespace) -> None:
 
 
 def _schedule(args: argparse.Namespace) -> TrainConfig:
-    return TrainConfig(steps=args.steps, rate=args.rate, minutes=args.minutes)
+    return TrainConfig(steps=args.steps, rate=args.rate, minutes=args.minutes, decay_from=args.decay_from)
 
 
 def main() -> None:
@@ -71,6 +73,7 @@ def main() -> None:
         command.add_argument("--batch", type=int, default=batch)
         command.add_argument("--rate", type=float, default=rate)
         command.add_argument("--minutes", type=float, default=150.0)
+        command.add_argument("--decay-from", type=float, default=0.5, help="share of steps after which the rate falls")
         command.set_defaults(run=run)
 
     stage("train-field", _train_field, 3000, 16, 1e-3)
@@ -81,6 +84,7 @@ def main() -> None:
     command.add_argument("--out", type=Path, default=Path("../models/tug-small"))
     command.set_defaults(run=_export)
     evaluate.register(commands)
+    score.register(commands)
     tools.register(commands)
     sd15.register(commands)
     args = parser.parse_args()

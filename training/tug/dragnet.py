@@ -90,9 +90,7 @@ class AppearanceEncoder(nn.Module):
         third = self.deep[0](self.down_2(F.relu(second)))
         fourth = self.deep[1](third)
         maps = (first, third, fourth, second)
-        return tuple(
-            norm(tokens(m)).transpose(1, 2).reshape(m.shape) for norm, m in zip(self.norms, maps, strict=True)
-        )
+        return tuple(norm(tokens(m)).transpose(1, 2).reshape(m.shape) for norm, m in zip(self.norms, maps, strict=True))
 
 
 class Denoiser(nn.Module):
@@ -142,7 +140,6 @@ class Denoiser(nn.Module):
         """origin [B, 2]: work pixels added to all coordinates in training, where pictures are smaller than in use."""
         shown = F.avg_pool2d(visibility, 2)
         inside = F.avg_pool2d(mask, 8)
-        kept = warped * shown
         angle = timestep[:, None] * torch.exp(torch.arange(32, device=sample.device) * -0.28)[None]
         time = self.time(torch.cat([angle.sin(), angle.cos()], 1))
 
@@ -151,7 +148,7 @@ class Denoiser(nn.Module):
             own = own if origin is None else own + origin[:, :, None, None]
             return self.coordinates(own + resize(field, reference)), self.coordinates(own)
 
-        x = self.stem(torch.cat([sample, kept, shown, inside], 1))
+        x = self.stem(torch.cat([sample, warped, shown, inside], 1))
         x = wide = self.wide_down[1](self.wide_down[0](x, time), time)
         near = points(ref_0, 16)
         x = self.middle_down(self.down_1(x), time)
@@ -163,4 +160,4 @@ class Denoiser(nn.Module):
         x = self.attend_3(self.middle_up(x, time), ref_3, *near, point_scale)
         x = self.merge_2(torch.cat([upsample(self.up_2(x)), wide], 1))
         x = self.wide_up[1](self.wide_up[0](x, time), time)
-        return kept + self.out(F.relu(self.norm_out(x))).float()
+        return warped + self.out(F.relu(self.norm_out(x))).float()

@@ -178,7 +178,7 @@ def export_bundle(
         "family": "warp",
         "name": name,
         "title": title if trained else f"{title} (untrained)",
-        "license": "Research weights: the training pictures are under research and non-commercial terms, see MODEL_CARD.md",
+        "license": "Research weights (training pictures under research and non-commercial terms), see MODEL_CARD.md",
         "precision": "fp32",
         "size": {"area": 262144, "multiple": 64, "minSide": 256},
         "latent": {"channels": networks["denoiser"].config.latent, "downscale": 8},

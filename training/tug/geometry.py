@@ -45,8 +45,8 @@ def squared_distances(points: Tensor, grid: Tensor) -> Tensor:
 
 
 def mask_depth(mask: Tensor) -> Tensor:
-    """Rough depth inside a mask [B, 1, H, W] in its own pixels, 0 outside and at most 34; the picture's own edges do not
-    count as a border. Sums of successive erosions, smoothed."""
+    """Rough depth inside a mask [B, 1, H, W] in its own pixels, 0 outside and at most 34; the picture's own edges are no
+    border. Sums of successive erosions, smoothed."""
     outside = 1 - (mask > 0.5).float()
     depth = 1 - outside
     for radius in (1, 1, 1, 1, 2, 2, 3, 4, 5, 6, 8):

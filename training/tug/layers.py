@@ -16,8 +16,8 @@ from .motions import Array, Region, grid, invert, random_motion, random_region, 
 
 @dataclass
 class Pair:
-    """source, target uint8 [H, W, 3]; field [H, W, 2] backward; visible [H, W]; moving [H, W]: the object in the target;
-    touched [H, W]: everything that differs between the two."""
+    """source, target uint8 [H, W, 3]; field [H, W, 2] backward; visible [H, W]; moving [H, W]: the object in the
+    target; touched [H, W]: everything that differs between the two."""
 
     source: Array
     target: Array

@@ -135,7 +135,9 @@ def foreshorten(rng: np.random.Generator, x: Array, region: Region, strength: fl
     s = ((x - region.centre) @ a) / radius
     # the surface point seen at s = sin(phi) was at sin(phi - theta); beyond the rim it fades out
     inside = np.clip(s, -1, 1)
-    before = np.sin(np.clip(np.arcsin(inside) - theta * np.sqrt(np.maximum(np.cos(np.arcsin(inside)), 0)), -np.pi / 2, np.pi / 2))
+    before = np.sin(
+        np.clip(np.arcsin(inside) - theta * np.sqrt(np.maximum(np.cos(np.arcsin(inside)), 0)), -np.pi / 2, np.pi / 2)
+    )
     across = ((x - region.centre) @ np.array([-a[1], a[0]], np.float32)) / (1.5 * radius)
     fade = np.exp(-(np.clip(np.abs(across), 0, 3) ** 4))
     return ((before - inside) * radius * fade)[..., None] * a

@@ -93,7 +93,7 @@ def find_objects(photos: list[Array]) -> list[Array | None]:
 
 
 def _cut(small: Array, heat: Array) -> Array | None:
-    """GrabCut seeded by an activation map in [0, 1]; kept only if it is one compact thing of 3 to 50 % of the picture."""
+    """GrabCut seeded by an activation map in [0, 1]; kept only if it is one compact thing, 3 to 50 % of the area."""
     mask = np.full(heat.shape, cv2.GC_PR_BGD, np.uint8)
     mask[heat > 0.45] = cv2.GC_PR_FGD
     mask[heat > 0.85] = cv2.GC_FGD

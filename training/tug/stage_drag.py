@@ -112,7 +112,7 @@ class DragStage:
         return total, figures
 
     def _sample(self, batch: Batch, warped: Tensor, truth: Tensor, references, predict) -> tuple[Tensor, Tensor]:
-        """Noisy sample and timestep [B] of every case: first step from the warp, later ones rolled out or noised truth."""
+        """Noisy sample and timestep [B]: the first step from the warp, later ones rolled out or from the noised truth."""
         a = self.alphas.to(warped.device)
         levels = torch.tensor(self.levels, device=warped.device)
         start = levels[0].expand(len(warped))
@@ -130,7 +130,9 @@ class DragStage:
         time = torch.where(batch["first"] > 0.5, start, later)
         return sample, time.float()
 
-    def _decoded_crop(self, x0: Tensor, batch: Batch, skip_2: Tensor, skip_4: Tensor, field: Tensor, visibility: Tensor):
+    def _decoded_crop(
+        self, x0: Tensor, batch: Batch, skip_2: Tensor, skip_4: Tensor, field: Tensor, visibility: Tensor
+    ):
         """(picture, truth, weight) of each case's crop with most hidden in it; photo and skips are read whole, so
         that long drags reach their source."""
         side = min(self.config.crop, *batch["source"].shape[-2:])

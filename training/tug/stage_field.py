@@ -24,7 +24,7 @@ class FieldStageConfig:
     """batch: cases a step; sizes: net sizes (H, W) drawn a step; in_place: share of deformations in place."""
 
     batch: int = 16
-    sizes: tuple[tuple[int, int], ...] = ((128, 128), (112, 144), (144, 112))
+    sizes: tuple[tuple[int, int], ...] = ((96, 96), (80, 112), (112, 80))
     in_place: float = 0.5
     max_drags: int = 12
 

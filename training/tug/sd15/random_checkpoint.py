@@ -123,7 +123,7 @@ def make_random_checkpoint(root: Path, sizes: Sizes = TINY, *, seed: int = 0, dt
     return root
 
 
-def random_tensor(key: str, name: str, shape: torch.Size, gain: float | None = None) -> Tensor:
+def random_tensor(key: str, name: str, shape: torch.Size) -> Tensor:
     """Norm weights around 1; everything else of a size that keeps activations' variance, and away from zero.
 
     Every value is one of sixteen magnitudes (3 to 18 sixteenths) times a power of two, so that a tiny bundle compresses.
@@ -131,8 +131,7 @@ def random_tensor(key: str, name: str, shape: torch.Size, gain: float | None = N
     bits = np.random.Philox(key=zlib.crc32(key.encode())).random_raw(int(np.prod(shape)))
     sign = np.where(bits & 1, 1.0, -1.0).astype(np.float32)
     value = sign * ((bits >> 60).astype(np.float32) + 3) / 16  # root of the mean square 0.72
-    if gain is None:
-        gain = next((gain for part, gain in GAINS.items() if part in key), 1.5)
+    gain = next((gain for part, gain in GAINS.items() if part in key), 1.5)
     if len(shape) == 1:
         value = 1 + value / 4 if name.endswith("weight") else value / 8
     elif "position_embedding" in name or "token_embedding" in name:
@@ -143,7 +142,7 @@ def random_tensor(key: str, name: str, shape: torch.Size, gain: float | None = N
 
 
 def random_lora(unet: nn.Module, rank: int, seed: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    """LCM-LoRA's layers in kohya's spelling, with an alpha that is not the rank."""
+    """LCM-LoRA's layers in kohya's spelling, with an alpha that is not the rank; one magnitude, so that sums compress."""
     lora: dict[str, Tensor] = {}
     for name, module in unet.named_modules():
         if not name.endswith(LORA_LAYERS + LORA_CONVOLUTIONS) or not isinstance(module, nn.Linear | nn.Conv2d):
@@ -153,7 +152,8 @@ def random_lora(unet: nn.Module, rank: int, seed: int, dtype: torch.dtype) -> di
         ones = [1] * len(kernel)
         for part, shape in (("lora_down", [rank, into, *kernel]), ("lora_up", [out, rank, *ones])):
             key = f"{stem}.{part}.weight"
-            lora[key] = random_tensor(f"{seed}/lora/{key}", key, torch.Size(shape), gain=0.7).to(dtype)
+            sign = random_tensor(f"{seed}/lora/{key}", key, torch.Size(shape)).sign()
+            lora[key] = (sign * 2 ** round(np.log2(0.7 / np.sqrt(np.prod(shape[1:]))))).to(dtype)
         lora[f"{stem}.alpha"] = torch.tensor(float(rank) / 2, dtype=dtype)
     return lora
 
