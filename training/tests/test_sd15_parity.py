@@ -1,4 +1,4 @@
-"""The published layout against the reference: every stage of its golden tensors, in PyTorch and from the exported ONNX."""
+"""The published layout in PyTorch against the reference: every stage of the golden tensors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 
 pytest.importorskip("diffusers", reason="the extra tug-training[sd15] is not installed")
 from safetensors import safe_open  # noqa: E402
+
 from tug.sd15 import make_goldens, sampling  # noqa: E402
 from tug.sd15.graphs import TorchGraphs  # noqa: E402
 from tug.sd15.load import Checkpoint  # noqa: E402

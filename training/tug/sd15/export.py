@@ -1,4 +1,4 @@
-"""From the checkpoint to a bundle: one ONNX file a graph, big ones with their weights in a file beside, and bundle.json.
+"""From the checkpoint to a bundle: an ONNX file a graph, big ones with their weights in a file beside, and bundle.json.
 
 One network is in memory at a time. Every graph takes any height and width that are multiples of 64.
 """
@@ -135,9 +135,7 @@ def count_gflop(graph: Graph, sizes: Sizes) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def describe(
-    name: str, precision: str, schedule: Schedule, graphs: dict[str, Any], *, lcm: bool
-) -> dict[str, Any]:
+def describe(name: str, precision: str, schedule: Schedule, graphs: dict[str, Any], *, lcm: bool) -> dict[str, Any]:
     """bundle.json: what the engine must know beside the graphs."""
     defaults = {
         "steps": 25, "scheduler": "DDIM", "noisePrior": "SOURCE", "guidance": 4, "guidanceDecay": "INV_SQUARE"

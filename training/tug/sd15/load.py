@@ -70,7 +70,9 @@ class Checkpoint:
             tokens = ckpt.empty_prompt_tokens(self.layout.base / "tokenizer")
             rows = encoder.text_model.embeddings.token_embedding.num_embeddings
             if max(tokens) >= rows:
-                raise CheckpointError(self.layout.base / "tokenizer", f"has token {max(tokens)}, the encoder {rows} rows")
+                raise CheckpointError(
+                    self.layout.base / "tokenizer", f"has token {max(tokens)}, the encoder {rows} rows"
+                )
             with torch.no_grad():
                 self._text = encoder(torch.tensor([tokens]))
         return self._text

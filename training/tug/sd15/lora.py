@@ -13,7 +13,11 @@ from torch import Tensor, nn
 
 from .checkpoint import CheckpointError
 
-SPELLINGS = ((".lora_down.weight", ".lora_up.weight"), (".lora_A.weight", ".lora_B.weight"), (".lora.down.weight", ".lora.up.weight"))
+SPELLINGS = (
+    (".lora_down.weight", ".lora_up.weight"),
+    (".lora_A.weight", ".lora_B.weight"),
+    (".lora.down.weight", ".lora.up.weight"),
+)
 
 
 def fuse(unet: nn.Module, tensors: dict[str, Tensor], file: Path, scale: float = 1.0) -> int:
@@ -37,7 +41,9 @@ def fuse(unet: nn.Module, tensors: dict[str, Tensor], file: Path, scale: float =
         delta = torch.einsum("or,ri->oi", up.float().flatten(1), down.float().flatten(1))
         if delta.numel() != layer.weight.numel() or up.shape[0] != layer.weight.shape[0]:
             expected = (layer.weight.shape[0], rank) + (1,) * (layer.weight.ndim - 2)
-            raise CheckpointError(file, "does not fit its layer", tensor=up_name, expected=expected, actual=tuple(up.shape))
+            raise CheckpointError(
+                file, "does not fit its layer", tensor=up_name, expected=expected, actual=tuple(up.shape)
+            )
         alpha = float(tensors[alpha_name]) if alpha_name in tensors else rank
         layer.weight.data += (scale * alpha / rank) * delta.view_as(layer.weight)
         left -= {name, up_name, alpha_name}

@@ -3,11 +3,11 @@
     python -m tug.sd15.make_goldens --reference REFERENCE --out ../packages/engine/test/goldens/lightningdrag
     python -m tug.sd15.make_goldens --bundle --out ../packages/engine/test/goldens/lightningdrag
 
-REFERENCE is a checkout of github.com/magic-research/LightningDrag, run with the versions that it pins (diffusers 0.29.2,
-transformers 4.36.2, peft 0.10.0). Nothing of it is changed: this script only feeds it noise, takes the mean where it
-samples the VAE's posterior, keeps its stored features in float32 (it casts them to fp16), and listens. One safetensors
-file a case; the case's own parameters are in its metadata. `--bundle` writes the bundle of the same checkpoint, graphs
-gzipped, for the engine's tests.
+REFERENCE is a checkout of github.com/magic-research/LightningDrag, run with the versions that it pins (diffusers
+0.29.2, transformers 4.36.2, peft 0.10.0). Nothing of it is changed: this script only feeds it noise, takes the mean
+where it samples the VAE's posterior, keeps its stored features in float32 (it casts them to fp16), and listens. One
+safetensors file a case; the case's own parameters are in its metadata. `--bundle` writes the bundle of the same
+checkpoint, graphs gzipped, for the engine's tests.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ CASES = (
     Case("ddim4-linear", "DDIM", 4, 64, 128, 3, 1, 3.0, "linear"),
     Case("ddim4-square", "DDIM", 4, 64, 128, 3, 1, 3.0, "square"),
     Case("ddim4-quadratic", "DDIM", 4, 64, 128, 3, 1, 3.0, "quadratic"),
-    Case("lcm1-512x768", "LCM", 1, 512, 768, 20, 1, 3.0),
+    Case("lcm1-512x768", "LCM", 1, 512, 768, 20, 1, 3.0, guided_steps=0),
 )
 
 
@@ -74,7 +74,7 @@ def mask(height: int, width: int) -> np.ndarray:
 
 
 def drags(count: int, height: int, width: int) -> np.ndarray:
-    """int64 [N, 4]: handle x, y, target x, y; from 2 drags on, the last two share their handle, so the later one wins."""
+    """int64 [N, 4]: handle x, y, target x, y. From 2 drags on the last two share their handle: the later one wins."""
     i = np.arange(count)
     points = np.stack([37 * i + 11, 53 * i + 17, 71 * i + 29, 43 * i + 31], 1)
     if count > 1:
@@ -249,7 +249,9 @@ def write_bundle(checkpoint: Path, out: Path) -> None:
     from .export import ImportConfig, import_checkpoint
 
     with tempfile.TemporaryDirectory() as temporary:
-        (folder,) = import_checkpoint(ImportConfig(checkpoint, Path(temporary) / "lightningdrag-tiny", "fp32", lcm=True))
+        (folder,) = import_checkpoint(
+            ImportConfig(checkpoint, Path(temporary) / "lightningdrag-tiny", "fp32", lcm=True)
+        )
         target = out / "bundle"
         target.mkdir(parents=True, exist_ok=True)
         (target / "bundle.json").write_bytes((folder / "bundle.json").read_bytes())

@@ -105,7 +105,7 @@ class PointAttention(Projections):
         self.block, self.level = block, level
 
     def embed(self, points: Sequence[Tensor], scale: Tensor) -> Tensor:
-        """E of this block, [B, h·w, C]. Scaled after the projection: the norm's bias makes a zero embedding non-zero."""
+        """E of this block, [B, h·w, C]. Scaled last, since the norm's bias would make a zero embedding non-zero."""
         return self.proj(self.norm(points[self.level].flatten(2).transpose(1, 2))) * scale
 
     def forward(self, hidden_states: Tensor, *, conditions: Conditions, **_: Any) -> Tensor:
@@ -209,7 +209,7 @@ class DragUNet(nn.Module):
         image_tokens: Tensor,
         conditions: Conditions,
     ) -> Tensor:
-        """sample, masked_latent [B, 4, h, w]; mask [B, 1, H, W], 1 = may change; timestep [1]; image_tokens [B, 4, C]."""
+        """sample, masked_latent [B, 4, h, w]; mask [B, 1, H, W], 1 may change; timestep [1]; image_tokens [B, 4, C]."""
         factor = 8
         inputs = torch.cat([sample, mask[:, :, ::factor, ::factor], masked_latent], 1)
         return self.unet(

@@ -26,8 +26,8 @@ from .networks import UNET_CHANNELS, AppearanceEncoder, DragUNet, PointEmbedding
 
 LORA_LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
 LORA_CONVOLUTIONS = ("conv1", "conv2", "conv_shortcut", "downsamplers.0.conv", "upsamplers.0.conv", "time_emb_proj")
-# Larger weights where the signal would die away (single pixels through thirteen convolutions), smaller ones at the end of
-# every residual branch: a network that multiplies rounding errors step by step could not be compared with anything.
+# Larger weights where the signal would die away (single pixels through thirteen convolutions), smaller ones at the end
+# of every residual branch: a network that multiplies rounding errors step by step could not be compared with anything.
 GAINS = {
     "/points/": 5.0,
     "/attention/": 4.0,
@@ -79,7 +79,9 @@ FULL = Sizes(
 )
 
 
-def make_random_checkpoint(root: Path, sizes: Sizes = TINY, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> Path:
+def make_random_checkpoint(
+    root: Path, sizes: Sizes = TINY, *, seed: int = 0, dtype: torch.dtype = torch.float32
+) -> Path:
     """Writes the published folders under `root`; the same sizes, seed and dtype always give the same weights."""
 
     def fill(name: str, module: nn.Module) -> dict[str, Tensor]:
@@ -93,7 +95,9 @@ def make_random_checkpoint(root: Path, sizes: Sizes = TINY, *, seed: int = 0, dt
     _save_json(base / "unet" / "config.json", config)
     unet = on_meta(lambda: UNet2DConditionModel.from_config(config))
     _save(base / "unet" / "diffusion_pytorch_model.safetensors", fill("unet", unet))
-    _save(root / "lcm-lora-sdv1-5" / "pytorch_lora_weights.safetensors", random_lora(unet, sizes.lora_rank, seed, dtype))
+    _save(
+        root / "lcm-lora-sdv1-5" / "pytorch_lora_weights.safetensors", random_lora(unet, sizes.lora_rank, seed, dtype)
+    )
 
     _save_json(base / "text_encoder" / "config.json", _clip_json(sizes.text, "CLIPTextModel", "clip_text_model"))
     _save(base / "text_encoder" / "pytorch_model.bin", fill("text", on_meta(lambda: TextEncoder(sizes.text))))
@@ -126,7 +130,7 @@ def make_random_checkpoint(root: Path, sizes: Sizes = TINY, *, seed: int = 0, dt
 def random_tensor(key: str, name: str, shape: torch.Size) -> Tensor:
     """Norm weights around 1; everything else of a size that keeps activations' variance, and away from zero.
 
-    Every value is one of sixteen magnitudes (3 to 18 sixteenths) times a power of two, so that a tiny bundle compresses.
+    Every value is one of sixteen magnitudes (3 to 18 sixteenths) times a power of two: a tiny bundle compresses well.
     """
     bits = np.random.Philox(key=zlib.crc32(key.encode())).random_raw(int(np.prod(shape)))
     sign = np.where(bits & 1, 1.0, -1.0).astype(np.float32)
@@ -142,7 +146,7 @@ def random_tensor(key: str, name: str, shape: torch.Size) -> Tensor:
 
 
 def random_lora(unet: nn.Module, rank: int, seed: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    """LCM-LoRA's layers in kohya's spelling, with an alpha that is not the rank; one magnitude, so that sums compress."""
+    """LCM-LoRA's layers in kohya's spelling; alpha is not the rank; one magnitude a matrix, so that sums compress."""
     lora: dict[str, Tensor] = {}
     for name, module in unet.named_modules():
         if not name.endswith(LORA_LAYERS + LORA_CONVOLUTIONS) or not isinstance(module, nn.Linear | nn.Conv2d):
@@ -231,7 +235,9 @@ def _clip_json(config: ClipConfig, architecture: str, model_type: str) -> dict[s
     text = {"vocab_size", "max_position_embeddings"}
     skip = text if "vision" in model_type else vision
     fields = {name: value for name, value in asdict(config).items() if name not in skip}
-    ids = {} if "vision" in model_type else {"bos_token_id": config.vocab_size - 2, "eos_token_id": config.vocab_size - 1}
+    ids = (
+        {} if "vision" in model_type else {"bos_token_id": config.vocab_size - 2, "eos_token_id": config.vocab_size - 1}
+    )
     return {"architectures": [architecture], "model_type": model_type, **fields, **ids}
 
 

@@ -1,14 +1,14 @@
 """LightningDrag's sampling on named graphs, with every stage visible: the numerics that the engine must agree with.
 
-Works on NumPy arrays and on anything that runs a graph by name (`graphs.TorchGraphs`, an ONNX session a graph), so that
-both are compared with the reference by the same code. Symbols as in DDIM (arXiv 2010.02502) and LCM (2310.04378): a_t is
-the cumulative product of 1 - beta, e the predicted noise.
+Works on NumPy arrays and on anything that runs a graph by name (`graphs.TorchGraphs`, an ONNX session a graph), so
+that both are compared with the reference by the same code. Symbols as in DDIM (arXiv 2010.02502) and LCM (2310.04378):
+a_t is the cumulative product of 1 - beta, e the predicted noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -35,15 +35,6 @@ class Settings:
     guidance: float = 4.0
     decay: str = "inv_square"
     guided_steps: int | None = None  # None: all
-
-
-@dataclass
-class Trace:
-    """What an edit went through; arrays as the graphs gave them."""
-
-    store: Store
-    epsilons: list[tuple[Array, Array | None]] = field(default_factory=list)  # (conditional, unconditional) a step
-    latents: list[Array] = field(default_factory=list)  # after each step
 
 
 def alphas(schedule: Schedule) -> Array:
@@ -127,7 +118,7 @@ def denoise(
     noise: Array,
     fresh: Sequence[Array] = (),
 ) -> Iterator[tuple[int, Array, Array, Array | None]]:
-    """(t, latent after the step, conditional e, unconditional e) of every step of one candidate, from the noised source.
+    """(t, latent after the step, conditional e, unconditional e) of each step of one candidate, from the noised source.
 
     noise [1, 4, h, w]; fresh: LCM's noise for each step but the last.
     """
