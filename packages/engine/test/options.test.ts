@@ -1,0 +1,83 @@
+/**
+ * Every option of the method. The shipped bundle need not take them all, but its networks can run them: a copy whose bundle.json says
+ * so shows that each is carried through, changes the result, and keeps its promises.
+ */
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type EditOptions, type Engine, NOISE_PRIORS, openEngine } from '../src/index.js';
+import { BUNDLE, collect, drag, ellipse, picture, pixels, scratch } from './helpers.js';
+
+let dir: Awaited<ReturnType<typeof scratch>>;
+let engine: Engine;
+let photo: Uint8Array;
+let mask: Uint8Array;
+
+beforeAll(async () => {
+  dir = await scratch();
+  await cp(BUNDLE, dir.folder, { recursive: true });
+  const json = JSON.parse(await readFile(dir.file('bundle.json'), 'utf8'));
+  Object.assign(json.options, {
+    schedulers: ['DDIM', 'LCM'],
+    noisePriors: [...NOISE_PRIORS],
+    guidance: { min: 0, max: 8 },
+    pointAugmentation: true,
+    sequential: true,
+  });
+  await writeFile(dir.file('bundle.json'), JSON.stringify(json));
+  engine = await openEngine(dir.folder, { device: 'cpu' });
+  photo = await picture(256, 256);
+  mask = await ellipse(256, 256, 128, 128, 80, 70);
+});
+afterAll(async () => {
+  await engine.close();
+  await dir[Symbol.asyncDispose]();
+});
+
+const run = (options: EditOptions) =>
+  collect(engine, { image: photo, mask, drags: [drag(90, 128, 160, 120)], seed: 5, options: { steps: 2, ...options } });
+
+describe('every option of the method', () => {
+  it.each(NOISE_PRIORS)('noise prior %s', async (noisePrior) => {
+    const { image } = await run({ noisePrior });
+    expect((await pixels(image)).width).toBe(256);
+  });
+
+  it('LCM draws fresh noise, the same for the same seed', async () => {
+    const [ddim, lcm, again] = [await run({}), await run({ scheduler: 'LCM' }), await run({ scheduler: 'LCM' })];
+    expect(lcm.image).toEqual(again.image);
+    expect(lcm.image).not.toEqual(ddim.image);
+  });
+
+  it('guidance 1 runs the denoiser once a step, more runs it twice for the guided steps only', async () => {
+    const plain = await run({ guidance: 1 });
+    const none = await run({ guidance: 4, guidanceSteps: 0 });
+    const guided = await run({ guidance: 4, guidanceDecay: 'NONE' });
+    expect(none.image).toEqual(plain.image);
+    expect(guided.image).not.toEqual(plain.image);
+  });
+
+  it('out of range is refused with the range', async () => {
+    await expect(run({ guidance: 9 })).rejects.toMatchObject({
+      code: 'UNSUPPORTED_OPTION',
+      message: expect.stringMatching(/guidance from 0 to 8, not 9/),
+    });
+    await expect(run({ guidanceSteps: 3 })).rejects.toMatchObject({ code: 'BAD_INPUT' });
+  });
+
+  it('point augmentation changes the field', async () => {
+    expect((await run({ pointAugmentation: true })).image).not.toEqual((await run({})).image);
+  });
+
+  it('sequential dragging splits a long drag into stages, each on the last result', async () => {
+    const { started, previews } = await run({ sequential: true });
+    expect(started.totalSteps).toBe(4); // 70 px of a diagonal of 362: two stages of two steps
+    expect(previews.at(-1)?.step).toBe(4);
+    const short = await collect(engine, {
+      image: photo,
+      mask,
+      drags: [drag(90, 128, 100, 120)],
+      options: { steps: 2, sequential: true },
+    });
+    expect(short.started.totalSteps).toBe(2);
+  });
+});
