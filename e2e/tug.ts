@@ -27,11 +27,11 @@ export function findChromium(): string | null {
   return places.find((place) => place !== undefined && place !== '' && existsSync(place)) ?? null;
 }
 
-/** A running Tug. `stop` ends it with SIGTERM and resolves with the exit code and how long that took. */
+/** A running Tug. `stop` sends SIGTERM to npm and resolves with the milliseconds until every process of it has ended. */
 export interface RunningTug extends AsyncDisposable {
   readonly url: string;
   readonly output: () => string;
-  stop(): Promise<{ code: number | null; ms: number }>;
+  stop(): Promise<number>;
 }
 
 /** Starts `npm start` with an empty data folder on a free port and waits for the line with its address. */
@@ -57,8 +57,8 @@ export async function startTug(): Promise<RunningTug> {
   });
   const stop = async () => {
     const started = performance.now();
-    const code = await end(child);
-    return { code, ms: performance.now() - started };
+    await end(child);
+    return performance.now() - started;
   };
   return {
     url,
@@ -71,13 +71,12 @@ export async function startTug(): Promise<RunningTug> {
   };
 }
 
-async function end(child: ChildProcess): Promise<number | null> {
-  if (child.exitCode === null && child.signalCode === null) {
-    const exited = once(child, 'exit');
-    child.kill('SIGTERM');
-    await exited;
-  }
-  return child.exitCode;
+/** Every descendant holds the output pipe, so `close` comes when the last of them has ended. */
+async function end(child: ChildProcess): Promise<void> {
+  if (child.stdout?.closed ?? true) return;
+  const closed = once(child, 'close');
+  child.kill('SIGTERM');
+  await closed;
 }
 
 function freePort(): Promise<number> {

@@ -14,6 +14,13 @@ const server = spawn(process.execPath, ['--enable-source-maps', join(ROOT, 'apps
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => server.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal));
 }
+// npm hands a signal to the shell that it runs scripts in, and that shell dies without passing it on: then our parent changes.
+if (process.env.npm_lifecycle_event !== undefined) {
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) server.kill('SIGTERM');
+  }, 200).unref();
+}
 server.on('error', (error) => {
   process.stderr.write(`tug: the server could not be started: ${error.message}\n`);
   process.exitCode = 1;
