@@ -41,6 +41,7 @@ export async function countGraph(file: string, inputs: ReadonlyMap<string, Tenso
       graphOptimizationLevel: 'disabled',
       enableProfiling: true,
       profileFilePrefix: path.join(folder, 'profile'),
+      extra: { session: { disable_prepacking: '1' } }, // the profile leaves out the shapes of weights that were packed
     });
     await runSession(session, inputs);
     session.endProfiling();
@@ -70,6 +71,7 @@ function countProfile(events: readonly ProfileEvent[]): Count {
 /** 0 for everything that is neither a convolution nor a matrix product. */
 export function flopOf(op: string, inputs: readonly (readonly number[])[], output: readonly number[]): number {
   const [a = [], b = []] = inputs;
+  if (op.startsWith('Conv') && b.length !== output.length) throw new Error(`the profile lacks the weights of a ${op}`);
   switch (op) {
     case 'Conv': // every output value: one multiplication and addition for each weight of its filter
       return 2 * product(output) * product(b.slice(1));
