@@ -1,7 +1,7 @@
 'use client';
 /** Knows: how the stage and what floats over it are laid out, on a laptop and on a phone. */
 
-import { Minus, Plus, Redo2, Undo2 } from 'lucide-react';
+import { Minus, Plus } from 'lucide-react';
 import { useEffect } from 'react';
 import { useStore } from 'zustand';
 import { IconButton, Tip } from '@/ui/button';
@@ -15,7 +15,7 @@ import { useCanEdit, useFeed, useRoom, useSession, useUi } from './session';
 import { ShareDialog } from './share-dialog';
 import { useShortcuts } from './shortcuts';
 import { Stage } from './stage';
-import { Toolbar } from './toolbar';
+import { BrushSize, Toolbar, UndoButtons } from './toolbar';
 import { TopBar } from './top-bar';
 import { useWide } from './use-insets';
 import { useStageView } from './use-view';
@@ -51,7 +51,7 @@ export function Editor() {
       {panel === 'help' && <HelpDialog onClose={close} />}
       {panel === 'settings' && (
         <Dialog open onClose={close} title="This run" testId="settings">
-          <div className="-mx-5 -mb-3">
+          <div className="-mx-4 -mb-3">
             <DragList />
             <AreaSetting />
             <RunSettings />
@@ -66,6 +66,7 @@ export function Editor() {
 /** Tools while people drag; the results, or an earlier version, while they look. */
 function BottomBar({ wide }: { wide: boolean }) {
   const view = useStageView();
+  const canEdit = useCanEdit();
   const history = useUi((state) => state.panel === 'history');
   if (!wide && history && view.kind !== 'revision') return null;
   return (
@@ -87,8 +88,11 @@ function BottomBar({ wide }: { wide: boolean }) {
                 {!wide && <RunProgress run={view.run} slim />}
               </div>
             )}
-            {!wide && view.kind === 'head' && <PhoneUndo />}
-            <Toolbar />
+            <div className="flex w-full items-center justify-center gap-2">
+              {!wide && view.kind === 'head' && <PhoneUndo />}
+              <BrushSize />
+            </div>
+            {canEdit && <Toolbar />}
           </>
         )}
       </div>
@@ -97,19 +101,11 @@ function BottomBar({ wide }: { wide: boolean }) {
 }
 
 function PhoneUndo() {
-  const session = useSession();
-  const canEdit = useCanEdit();
-  const canUndo = useRoom((state) => state.canUndo);
-  const canRedo = useRoom((state) => state.canRedo);
-  if (!canEdit || (!canUndo && !canRedo)) return null;
+  const used = useRoom((state) => state.canUndo || state.canRedo);
+  if (!useCanEdit() || !used) return null;
   return (
-    <div className="flex gap-0.5 self-start rounded-panel bg-surface p-0.5 shadow-panel">
-      <IconButton label="Undo your last change" disabled={!canUndo} onClick={() => session.room.undo()} testId="undo">
-        <Undo2 size={18} />
-      </IconButton>
-      <IconButton label="Redo" disabled={!canRedo} onClick={() => session.room.redo()} testId="redo">
-        <Redo2 size={18} />
-      </IconButton>
+    <div className="mr-auto rounded-panel bg-surface p-0.5 shadow-panel">
+      <UndoButtons />
     </div>
   );
 }

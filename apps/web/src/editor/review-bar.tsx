@@ -75,7 +75,7 @@ export function Strip({ run, index }: { run: Run; index: number }) {
     ...new Set([...run.edit.candidates.map((each) => each.index), ...Object.keys(run.previews).map(Number)]),
   ].sort((a, b) => a - b);
   return (
-    <fieldset className="flex gap-1.5" aria-label="Candidates">
+    <fieldset className={`flex gap-1.5 ${indices.length === 1 ? 'max-sm:sr-only' : ''}`} aria-label="Candidates">
       {indices.map((each) => {
         const candidate = run.edit.candidates.find((one) => one.index === each);
         const src = run.previews[each]?.image ?? candidate?.url;

@@ -128,8 +128,9 @@ export function stepText(run: Run): string {
   if (run.edit.status === 'QUEUED') return run.position ? `${run.position} before it` : 'Starting';
   const preview = Object.values(run.previews).sort((a, b) => b.candidate - a.candidate)[0];
   if (!preview) return 'Reading the picture';
-  const result = run.edit.candidates.length > 0 || preview.candidate > 0 ? `Result ${preview.candidate + 1}, ` : '';
-  return preview.step === 0 ? `${result}warp` : `${result}step ${preview.step} of ${preview.totalSteps}`;
+  const several = run.edit.candidates.length > 0 || preview.candidate > 0;
+  const now = preview.step === 0 ? 'warp' : `step ${preview.step} of ${preview.totalSteps}`;
+  return several ? `Result ${preview.candidate + 1}, ${now}` : now.charAt(0).toUpperCase() + now.slice(1);
 }
 
 function FailedRun({ run }: { run: Run }) {

@@ -103,6 +103,8 @@ export class EditorSession {
       const { acceptCandidate } = await call(AcceptCandidate, { editId: run.edit.id, index, expectedHeadId });
       this.feed.adoptHead(acceptCandidate.canvas.head);
       this.ui.setState({ chosen: null, selection: [] });
+      const undo = { label: 'Go back', run: () => void (expectedHeadId && this.restore(expectedHeadId)) };
+      toast('This is the picture now, for everyone.', 'good', undo);
     });
   }
 

@@ -1,5 +1,5 @@
 'use client';
-/** Knows: the floating bar of tools, and the brush's size while a brush is in hand. */
+/** Knows: the floating bar of tools. Only those who may change the picture see it. */
 
 import {
   Brush,
@@ -34,72 +34,75 @@ const ICONS: Record<Tool, ReactNode> = {
 export function Toolbar() {
   const session = useSession();
   const tool = useUi((state) => state.tool);
-  const canEdit = useCanEdit();
+  const wide = useWide();
+  return (
+    <div
+      className="flex items-center gap-1 rounded-panel bg-surface p-1 shadow-panel max-md:w-full max-md:max-w-md max-md:justify-between"
+      data-testid="toolbar"
+    >
+      <ToggleGroup.Root
+        type="single"
+        aria-label="Tools"
+        value={tool}
+        onValueChange={(value) => {
+          if (value) session.ui.setState({ tool: value as Tool });
+        }}
+        className="flex items-center gap-0.5"
+      >
+        {TOOLS.map(({ tool: each, name, key, hint }) =>
+          !wide && each === 'hand' ? null : (
+            <Tip key={each} label={`${name}: ${hint}`} shortcut={key} side="top">
+              <ToggleGroup.Item
+                value={each}
+                aria-label={name}
+                data-testid={`tool-${each}`}
+                className="grid size-10 place-items-center rounded-control text-ink-2 transition-colors duration-100 hover:bg-raised hover:text-ink aria-checked:bg-accent aria-checked:text-accent-ink"
+              >
+                {ICONS[each]}
+              </ToggleGroup.Item>
+            </Tip>
+          ),
+        )}
+      </ToggleGroup.Root>
+      {wide ? (
+        <>
+          <span className="mx-1 h-6 w-px bg-line" />
+          <UndoButtons />
+        </>
+      ) : (
+        <PhoneRun />
+      )}
+    </div>
+  );
+}
+
+/** Undo and redo of one's own changes. */
+export function UndoButtons() {
+  const session = useSession();
   const canUndo = useRoom((state) => state.canUndo);
   const canRedo = useRoom((state) => state.canRedo);
-  const wide = useWide();
-  const painting = canEdit && (tool === 'brush' || tool === 'eraser');
-  const tools = canEdit ? TOOLS : TOOLS.filter((each) => each.tool === 'hand');
   return (
-    <div className="flex flex-col items-center gap-2">
-      {painting && <BrushSize />}
-      <div
-        className="flex items-center gap-1 rounded-panel bg-surface p-1 shadow-panel max-sm:w-full max-sm:justify-between"
-        data-testid="toolbar"
+    <div className="flex items-center">
+      <IconButton
+        label="Undo your last change"
+        shortcut="Ctrl Z"
+        side="top"
+        disabled={!canUndo}
+        onClick={() => session.room.undo()}
+        testId="undo"
       >
-        <ToggleGroup.Root
-          type="single"
-          aria-label="Tools"
-          value={canEdit ? tool : 'hand'}
-          onValueChange={(value) => {
-            if (value) session.ui.setState({ tool: value as Tool });
-          }}
-          className="flex items-center gap-0.5"
-        >
-          {tools.map(({ tool: each, name, key, hint }) =>
-            !wide && each === 'hand' && canEdit ? null : (
-              <Tip key={each} label={`${name}: ${hint}`} shortcut={key} side="top">
-                <ToggleGroup.Item
-                  value={each}
-                  aria-label={name}
-                  data-testid={`tool-${each}`}
-                  className="grid size-10 place-items-center rounded-control text-ink-2 transition-colors duration-100 hover:bg-raised hover:text-ink aria-checked:bg-accent aria-checked:text-accent-ink"
-                >
-                  {ICONS[each]}
-                </ToggleGroup.Item>
-              </Tip>
-            ),
-          )}
-        </ToggleGroup.Root>
-        {canEdit && (
-          <>
-            <span className="mx-1 h-6 w-px bg-line max-sm:hidden" />
-            <div className="flex items-center max-sm:hidden">
-              <IconButton
-                label="Undo your last change"
-                shortcut="Ctrl Z"
-                side="top"
-                disabled={!canUndo}
-                onClick={() => session.room.undo()}
-                testId="undo"
-              >
-                <Undo2 size={18} />
-              </IconButton>
-              <IconButton
-                label="Redo"
-                shortcut="Ctrl ⇧ Z"
-                side="top"
-                disabled={!canRedo}
-                onClick={() => session.room.redo()}
-                testId="redo"
-              >
-                <Redo2 size={18} />
-              </IconButton>
-            </div>
-            {!wide && <PhoneRun />}
-          </>
-        )}
-      </div>
+        <Undo2 size={18} />
+      </IconButton>
+      <IconButton
+        label="Redo"
+        shortcut="Ctrl ⇧ Z"
+        side="top"
+        disabled={!canRedo}
+        onClick={() => session.room.redo()}
+        testId="redo"
+      >
+        <Redo2 size={18} />
+      </IconButton>
     </div>
   );
 }
@@ -131,12 +134,16 @@ function PhoneRun() {
   );
 }
 
-function BrushSize() {
+/** How wide the brush is, while one is in hand. */
+export function BrushSize() {
   const session = useSession();
+  const tool = useUi((state) => state.tool);
+  const canEdit = useCanEdit();
   const radius = useUi((state) => state.brushRadius);
   // The slider is logarithmic: small brushes need the finer steps.
   const log = Math.log(BRUSH_LIMITS.max / BRUSH_LIMITS.min);
   const value = Math.log(radius / BRUSH_LIMITS.min) / log;
+  if (!canEdit || (tool !== 'brush' && tool !== 'eraser')) return null;
   return (
     <div className="pop flex h-10 items-center gap-3 rounded-panel bg-surface px-3.5 shadow-panel">
       <span className="size-1.5 rounded-full bg-ink-2" aria-hidden="true" />

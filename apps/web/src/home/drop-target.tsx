@@ -40,7 +40,14 @@ export function DropTarget({ dragging }: { dragging: boolean }) {
         <div className="flex max-w-md flex-col items-center px-6 py-10 text-center">
           <Glyph pulled={dragging} />
           <h2 className="mt-6 text-[26px] leading-tight font-semibold tracking-tight text-balance sm:text-[30px]">
-            {dragging ? 'Let go to begin' : 'Drop a photo, then pull it into shape'}
+            {dragging ? (
+              'Let go to begin'
+            ) : (
+              <>
+                <span className="pointer-coarse:hidden">Drop</span>
+                <span className="hidden pointer-coarse:inline">Pick</span> a photo, then pull it into shape
+              </>
+            )}
           </h2>
           <p className="mt-2.5 text-[15px] text-pretty text-ink-2">
             Drag a part of it to where it belongs and see the result form. Share the link, and others pull along.
@@ -49,7 +56,7 @@ export function DropTarget({ dragging }: { dragging: boolean }) {
             <Button look="accent" size="large" onClick={pick} testId="choose-file">
               <ImageUp size={18} /> Choose a photo
             </Button>
-            <span className="hidden items-center gap-1.5 text-ink-2 sm:flex">
+            <span className="flex items-center gap-1.5 text-ink-2 pointer-coarse:hidden">
               or paste one <Kbd>Ctrl</Kbd>
               <Kbd>V</Kbd>
             </span>

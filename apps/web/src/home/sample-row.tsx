@@ -30,13 +30,13 @@ export function SampleRow({ disabled }: { disabled: boolean }) {
                 {sample.idea}
               </span>
             </button>
-            <p className="mt-1 text-[11.5px] leading-tight text-ink-3">
-              <span title={`Photo: ${sample.author}`}>{sample.author}</span>,{' '}
+            <p className="mt-1 text-[11.5px] leading-snug text-ink-3">
+              <span className="block truncate">Photo: {sample.author}</span>
               <a
                 href={sample.licenseUrl}
                 target="_blank"
                 rel="noreferrer"
-                className="underline-offset-2 hover:underline"
+                className="underline decoration-line-strong underline-offset-2 hover:text-ink"
               >
                 {sample.license}
               </a>
