@@ -15,14 +15,15 @@ from tug.export import GRAPHS, build_networks, export_bundle
 from tug.pipeline import edit
 from tug.stage_autoencoder import normalise
 from tug.stage_field import field_loss, pack
+from tug.weights import load_weights
 
 
 def _randomised():
     torch.manual_seed(0)
     networks = build_networks(FIELD, AUTOENCODER, DRAG).eval()
     for parameter in networks.parameters():
-        if parameter.dim() > 1 and parameter.abs().max() == 0:
-            torch.nn.init.normal_(parameter, std=0.05)
+        with torch.no_grad():  # nothing zero, no two tensors alike
+            parameter += torch.randn_like(parameter) * (0.05 if parameter.abs().max() == 0 else 1e-3)
     return networks
 
 
@@ -108,6 +109,15 @@ def test_export_equals_pytorch_at_two_sizes(tmp_path) -> None:
     assert stored == manifest and set(stored["graphs"]) == set(GRAPHS)
     assert all((tmp_path / graph["file"]).stat().st_size == graph["bytes"] for graph in stored["graphs"].values())
     assert stored["schedule"]["timesteps"]["4"] == sorted(stored["schedule"]["timesteps"]["4"], reverse=True)
+
+
+def test_a_bundle_gives_its_weights_back(tmp_path) -> None:
+    networks = _randomised()
+    export_bundle(networks, tmp_path)
+    fresh = build_networks(FIELD, AUTOENCODER, DRAG)
+    assert load_weights(fresh, tmp_path) == list(GRAPHS)
+    for key, value in networks.state_dict().items():
+        assert torch.equal(fresh.state_dict()[key], value), key
 
 
 def test_edit_is_seeded_and_keeps_what_is_outside_the_mask() -> None:

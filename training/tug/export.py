@@ -21,7 +21,7 @@ from . import schedule
 from .autoencoder import AutoencoderConfig, Decoder, Encoder
 from .dragnet import AppearanceEncoder, Denoiser, DragConfig
 from .fieldnet import FieldConfig, FieldNet
-from .trainer import load_weights
+from .weights import load_weights
 
 GRAPHS: dict[str, tuple[list[str], list[str]]] = {
     "field": (["image", "mask", "drags"], ["field", "visibility", "prior"]),
@@ -59,7 +59,8 @@ def load_runs(runs: Path) -> nn.ModuleDict:
     """The bundle's networks with the averaged weights of every stage that `runs` holds."""
     networks = build_networks()
     for stage in ("field", "ae", "drag"):
-        file = runs / stage / "state.pt"
+        file = runs / stage / "normalised.pt"
+        file = file if file.exists() else runs / stage / "state.pt"
         if file.exists():
             load_weights(networks, file)
         else:
@@ -118,6 +119,7 @@ def export_graph(network: nn.Module, name: str, store: dict[str, Tensor], file: 
             output_names=outputs,
             dynamic_axes=axes,
             opset_version=18,
+            do_constant_folding=False,  # parameters keep their names: see `weights`
             dynamo=False,
         )
     model = onnx.load(str(file))

@@ -45,7 +45,7 @@ def squared_distances(points: Tensor, grid: Tensor) -> Tensor:
 
 
 def mask_depth(mask: Tensor) -> Tensor:
-    """Rough depth inside a mask [B, 1, H, W] in its own pixels, 0 outside and at most 34; the picture's own edges are no
+    """Rough depth inside a mask [B, 1, H, W] in its own pixels, 0 outside and at most 34; the picture's edges are no
     border. Sums of successive erosions, smoothed."""
     outside = 1 - (mask > 0.5).float()
     depth = 1 - outside

@@ -112,7 +112,7 @@ class DragStage:
         return total, figures
 
     def _sample(self, batch: Batch, warped: Tensor, truth: Tensor, references, predict) -> tuple[Tensor, Tensor]:
-        """Noisy sample and timestep [B]: the first step from the warp, later ones rolled out or from the noised truth."""
+        """Noisy sample and timestep [B]: the first step from the warp, later ones rolled out or noised truth."""
         a = self.alphas.to(warped.device)
         levels = torch.tensor(self.levels, device=warped.device)
         start = levels[0].expand(len(warped))

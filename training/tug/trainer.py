@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from .weights import load_weights, save
+
 Batch = dict[str, Tensor]
 
 
@@ -80,26 +82,9 @@ def average(ema: nn.Module, model: nn.Module, decay: float) -> None:
             old.lerp_(new.detach(), 1 - decay)
 
 
-def save(path: Path, state: dict) -> None:
-    """Written beside and renamed, so that a stop in the middle leaves the old file."""
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
-
-
-def load_weights(networks: nn.ModuleDict, path: Path) -> None:
-    """Averaged weights of a checkpoint or of a weights file into the networks that it has; others are left."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    weights = state.get("ema", state)
-    for name, network in networks.items():
-        own = {key[len(name) + 1 :]: value for key, value in weights.items() if key.startswith(name + ".")}
-        if own:
-            network.load_state_dict(own)
-
-
 def train(stage: Stage, config: TrainConfig, folder: Path, warm: Path | None = None) -> nn.ModuleDict:
     """Trains `stage`; state in `folder`/state.pt, log in `folder`/log.tsv. Starts from the state if there is one, else
-    from the weights file `warm`, else from nothing. Returns the averaged networks."""
+    from `warm` (weights file, checkpoint or bundle folder), else from nothing. Returns the averaged networks."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     folder.mkdir(parents=True, exist_ok=True)
     networks = stage.networks
