@@ -58,11 +58,15 @@ const YARDSTICK = {
   flop: 2 * 64 * 64 * 128 * 128 * 9,
 };
 
-const feeds = new Map(); // the inputs of every graph's latest run
-const runs = new Map(GRAPHS.map((name) => [name, []])); // milliseconds of every run
-const engine = await openObservedEngine(args.bundle, { device: 'cpu', threads }, (graph, inputs, ms) => {
-  feeds.set(graph, inputs);
-  runs.get(graph).push(ms);
+/** Every graph at every size it ran at: the inputs of its latest run there, and the milliseconds of all of them. */
+const seen = new Map();
+const engine = await openObservedEngine(args.bundle, { device: 'cpu', threads }, (name, inputs, ms) => {
+  const first = [...inputs.values()].find((tensor) => tensor.dims.length === 4);
+  const key = `${name} ${first?.dims.join('×')}`;
+  const entry = seen.get(key) ?? { name, pixels: first?.data.length ?? 0, runs: [] };
+  seen.set(key, entry);
+  entry.inputs = inputs;
+  entry.runs.push(ms);
 });
 if (args.soak !== undefined) {
   await soak(Number(args.soak));
@@ -73,7 +77,7 @@ const yardstick = await timer(YARDSTICK);
 
 await edit(picture(0)); // warm up
 const oneEditMb = peakMb();
-for (const list of runs.values()) list.length = 0;
+for (const entry of seen.values()) entry.runs.length = 0;
 const cold = [];
 const warm = [];
 const rate = [];
@@ -91,11 +95,15 @@ const machineRate = YARDSTICK.flop / 1e6 / median(rate);
 
 const graphs = [];
 for (const name of GRAPHS) {
-  const count = await countGraph(path.join(args.bundle, `${name}.onnx`), feeds.get(name));
-  const ms = median(runs.get(name));
-  const alone = args.operators ? await operatorsAlone(count.operators) : undefined;
-  const perEdit = runs.get(name).length / (2 * rounds);
-  graphs.push({ name, gflop: count.gflop, ms, rate: count.gflop / (ms / 1000), alone, perEdit });
+  const sizes = [...seen.values()].filter((entry) => entry.name === name).sort((x, y) => y.pixels - x.pixels);
+  for (const [i, { inputs, runs }] of sizes.entries()) {
+    const { gflop, operators } = await countGraph(path.join(args.bundle, `${name}.onnx`), inputs);
+    const ms = median(runs);
+    const alone = args.operators ? await operatorsAlone(operators) : undefined;
+    // the encoders run in the first edit of a picture only
+    const perEdit = runs.length / (['encoder', 'appearance'].includes(name) ? rounds : 2 * rounds);
+    graphs.push({ name: i === 0 ? name : `${name}, previews`, gflop, ms, rate: gflop / (ms / 1000), alone, perEdit });
+  }
 }
 await engine.close();
 
@@ -204,9 +212,8 @@ function render() {
   const outside = of(cold, (t) => t.totalMs - inGraphs(t));
   const share = (ms) => `${Math.round((100 * ms) / total)} %`;
   const stages = Object.keys(cold[0].stages);
-  const gflop = graphs.reduce((sum, g) => sum + g.gflop * timesPerEdit(g.name), 0);
-  const previews = timesPerEdit('decoder') - 1;
-  const noPreviews = gflop - previews * graphs.find((g) => g.name === 'decoder').gflop;
+  const gflop = graphs.reduce((sum, g) => sum + g.gflop * g.perEdit, 0);
+  const previews = graphs.filter((g) => g.name.endsWith('previews')).reduce((sum, g) => sum + g.gflop * g.perEdit, 0);
   return `# Speed
 
 One ${SIDE}×${SIDE} edit with the bundle \`${engine.info.bundle}\` (${engine.info.precision}, ${engine.info.defaultSteps} steps) on the CPU:
@@ -228,19 +235,13 @@ Peak memory of the process: ${oneEditMb} MB after one edit, ${allEditsMb} MB aft
 ${graphs
   .map((g) => {
     const alone = args.operators ? ` ${ms(g.alone)} (${Math.round((100 * g.alone) / g.ms)} %) |` : '';
-    return `| ${g.name} | ${g.gflop.toFixed(2)} | ${timesPerEdit(g.name)} | ${ms(g.ms)} | ${Math.round(g.rate)} | ${Math.round((100 * g.rate) / machineRate)} % |${alone}`;
+    return `| ${g.name} | ${g.gflop.toFixed(2)} | ${g.perEdit} | ${ms(g.ms)} | ${Math.round(g.rate)} | ${Math.round((100 * g.rate) / machineRate)} % |${alone}`;
   })
   .join('\n')}
 
 The machine's own rate, a 3×3 convolution of 128 channels at 64×64 in the same rounds: ${Math.round(machineRate)} GFLOP/s.
-A whole edit computes ${gflop.toFixed(1)} GFLOP, ${noPreviews.toFixed(1)} without the previews between the warp and the result.
+A whole edit computes ${gflop.toFixed(1)} GFLOP, ${(gflop - previews).toFixed(1)} without the previews between the warp and the result.
 `;
-}
-
-/** How often a graph runs in a first edit. */
-function timesPerEdit(name) {
-  const n = runs.get(name).length / rounds;
-  return name === 'encoder' || name === 'appearance' ? n : n / 2;
 }
 
 function median(list) {

@@ -12,10 +12,15 @@ import { EngineError, firstLine } from './errors.js';
 import { MAX_PIXELS } from './raster.js';
 import { type BundleInfo, GUIDANCE_DECAYS, NOISE_PRIORS, SCHEDULERS } from './types.js';
 
-const graph = z.object({
+const content = {
   file: z.string().regex(/^[\w.-]+$/, 'must be a plain file name'),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   bytes: z.int().positive(),
+};
+const graph = z.object({
+  ...content,
+  /** weights too large for the graph's own file */
+  data: z.object(content).optional(),
   /** at the bundle's own work size, for information */
   gflop: z.number().nonnegative().optional(),
 });

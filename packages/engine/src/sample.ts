@@ -119,7 +119,7 @@ async function previewOf(run: Run, store: Store, latent: Tensor, step: number): 
 
 /** The view that previews are made at: half the work size, where that still has about as many pixels as a preview. */
 export function previewView(view: View): View {
-  const enough = previewSize(view.photo).width / view.photo.width < 1.25 * (view.scaleX / 2);
+  const enough = previewSize(view.photo).width / view.photo.width < 1.34 * (view.scaleX / 2);
   return enough ? halfView(view) : view;
 }
 
