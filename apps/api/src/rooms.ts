@@ -29,6 +29,8 @@ export class Rooms {
   private readonly hocuspocus: Hocuspocus<RoomContext>;
   private readonly sockets = new Set<WebSocket>();
   private readonly sizes = new WeakMap<Y.Doc, number>();
+  /** the database's head of every room that is open */
+  private readonly heads = new Map<string, string>();
 
   constructor(
     private readonly db: Database,
@@ -73,6 +75,10 @@ export class Rooms {
         if (payload.byteLength > MAX_STATE_BYTES / 4) throw new Error('The update is too large.');
         if ((this.sizes.get(document) ?? 0) > MAX_STATE_BYTES) throw new Error('The shared document is full.');
       },
+      onChange: async ({ document, documentName }) => this.guardHead(document, documentName),
+      afterUnloadDocument: async ({ documentName }) => {
+        this.heads.delete(documentName);
+      },
       onLoadDocument: async ({ document, documentName }) => this.load(document, documentName),
       onStoreDocument: async ({ document, documentName }) => this.store(document, documentName),
     });
@@ -107,7 +113,10 @@ export class Rooms {
 
   /** Brings the new head into the document and takes the used drags out of it, in one transaction. */
   async mirror(canvasId: string, headId: string, usedDragIds: readonly string[]): Promise<void> {
-    await this.withDocument(canvasId, (document) => mirrorHead(document, headId, usedDragIds, SERVER_ORIGIN));
+    await this.withDocument(canvasId, (document) => {
+      this.heads.set(canvasId, headId);
+      mirrorHead(document, headId, usedDragIds, SERVER_ORIGIN);
+    });
   }
 
   /** Stores what is not stored yet and lets everybody go. */
@@ -140,9 +149,18 @@ export class Rooms {
     });
     if (canvas === null) throw Object.assign(new Error(), { reason: 'NOT_FOUND' });
     if (canvas.document !== null) Y.applyUpdate(document, canvas.document.state, SERVER_ORIGIN);
-    if (canvas.headId !== null && document.getMap('mirror').get('head') !== canvas.headId) {
+    if (canvas.headId === null) return;
+    this.heads.set(canvasId, canvas.headId);
+    if (document.getMap('mirror').get('head') !== canvas.headId) {
       mirrorHead(document, canvas.headId, canvas.head?.edit?.usedDragIds ?? [], SERVER_ORIGIN);
     }
+  }
+
+  /** The mirror is the server's alone: what a client writes into it is put right again. */
+  private guardHead(document: Y.Doc, canvasId: string): void {
+    const head = this.heads.get(canvasId);
+    if (head !== undefined && document.getMap('mirror').get('head') !== head)
+      mirrorHead(document, head, [], SERVER_ORIGIN);
   }
 
   private async store(document: Y.Doc, canvasId: string): Promise<void> {

@@ -37,14 +37,14 @@ export function webRouter(folder: string): Router {
       .send(page.html);
   }
 
-  router.get('/', (request, response) => sendPage(request, response, 'index.html'));
-  router.get('/c/:id', (request, response) => sendPage(request, response, 'c.html'));
-  router.get('/s/:token', (request, response) => sendPage(request, response, 's.html'));
   router.use(
     '/_next/static',
     express.static(join(folder, '_next', 'static'), { immutable: true, maxAge: '1y', index: false }),
   );
   router.use(express.static(folder, { index: false, extensions: [], redirect: false, setHeaders: keepPagesOut }));
+  router.get('/', (request, response) => sendPage(request, response, 'index.html'));
+  router.get('/c/:id', (request, response) => sendPage(request, response, 'c.html'));
+  router.get('/s/:token', (request, response) => sendPage(request, response, 's.html'));
   router.get('/:page', async (request, response, next) => {
     const { page } = request.params;
     if (!/^[a-z0-9-]+$/.test(page) || (await readPage(pages, join(folder, `${page}.html`))) === null) return next();

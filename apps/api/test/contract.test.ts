@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { BreakingChangeType, buildSchema, findBreakingChanges, getIntrospectionQuery, printSchema } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import WebSocket from 'ws';
 import { createSchema } from '../src/graphql.js';
 import { Client, TestServer } from './fixture.js';
 
@@ -90,6 +91,24 @@ describe('over HTTP', () => {
       body,
     });
     expect(response.status).toBe(400);
+  });
+
+  test.each(['/graphql', '/collab'])('a WebSocket to %s from a page of another site is refused', async (path) => {
+    const status = (origin: string | undefined) =>
+      new Promise((resolve) => {
+        const options = origin === undefined ? {} : { origin };
+        const socket = new WebSocket(
+          tug.url.replace('http', 'ws') + path,
+          path === '/graphql' ? ['graphql-transport-ws'] : [],
+          options,
+        );
+        socket.on('open', () => resolve(101));
+        socket.on('unexpected-response', (_request, response) => resolve(response.statusCode));
+        socket.on('open', () => socket.close());
+      });
+    expect(await status('https://elsewhere.example')).toBe(403);
+    expect(await status(tug.url)).toBe(101);
+    expect(await status(undefined)).toBe(101);
   });
 
   test.each([

@@ -22,7 +22,7 @@ test('a migration that was changed after it was applied, and one that fails, sto
   const config = { ...readConfig({}), dataDir, migrationsDir };
   const open = async () => {
     await using database = await openDatabase(config);
-    return database.db.user.count();
+    return await database.db.user.count();
   };
   try {
     await cp(readConfig({}).migrationsDir, migrationsDir, { recursive: true });

@@ -161,8 +161,9 @@ test('a document outlives the server, and follows the head that it missed', asyn
     const room = await owner.room(canvasId);
     expect(readDocument(room.doc).head).toBe(headId);
     putDrag(room.doc, sharedDrag('kept', owner.userId, headId, [10, 10], [20, 20]));
-    mirrorHead(room.doc, 'a head that a client made up', []);
     await room.flushed();
+    mirrorHead(room.doc, 'a head that a client made up', []);
+    await room.until((doc) => readDocument(doc).head === headId);
   }
   await using second = await TestServer.start({ dataDir, modelsDir: '/nowhere' });
   const { Client: Person } = await import('./fixture.js');
