@@ -68,7 +68,7 @@ export function halve(data: Float32Array, width: number, gain = 1): Float32Array
 }
 
 /** One bilinear sample between two rows that start at `top` and `bottom`. */
-export function bilinear(data: Float32Array, top: number, bottom: number, xs: Axis, x: number, wy: number): number {
+function bilinear(data: Float32Array, top: number, bottom: number, xs: Axis, x: number, wy: number): number {
   const [x0, x1, wx] = [xs.low[x] as number, xs.high[x] as number, xs.weight[x] as number];
   const a = data[top + x0] as number;
   const b = data[top + x1] as number;

@@ -2,7 +2,7 @@
  * From the networks' picture back to the photo: tensors and bytes, the warp at full resolution, compositing, previews.
  * Pure functions; the long ones work on a range of rows, so that the caller can breathe between bands.
  */
-import { axis, bilinear, type Grid } from './field.js';
+import { type Axis, axis, type Grid } from './field.js';
 import { height, type Rect, type Size, type View, width } from './geometry.js';
 
 /** Interleaved RGB bytes, row-major. */
@@ -85,41 +85,62 @@ export function warpRows(
   const xs = axis(width(box), (box.left + 0.5 - region.left) * cell.x, cell.x, field.width);
   const ys = axis(height(box), (box.top + 0.5 - region.top) * cell.y, cell.y, field.height);
   const plane = field.width * field.height;
+  const dx = new Float32Array(field.width); // the field's row at the current height
+  const dy = new Float32Array(field.width);
   const [maxX, maxY] = [size.width - 1, size.height - 1];
   const wx = new Float64Array(4);
   const wy = new Float64Array(4);
-  const columns = new Int32Array(4);
+  const rows = new Int32Array(4); // offsets of the four source rows
   for (let y = from; y < to; y++) {
-    const top = (ys.low[y] as number) * field.width;
-    const bottom = (ys.high[y] as number) * field.width;
-    const weight = ys.weight[y] as number;
+    gridRow(field, 0, ys, y, dx);
+    gridRow(field, plane, ys, y, dy);
+    const o0 = ((box.top - region.top + y) * width(region) + box.left - region.left) * channels;
     for (let x = 0; x < width(box); x++) {
       if (alpha[y * width(box) + x] === 0) continue;
-      const sx = box.left + x + bilinear(field.data, top, bottom, xs, x, weight) / scaleX;
-      const sy = box.top + y + bilinear(field.data, plane + top, plane + bottom, xs, x, weight) / scaleY;
+      const [low, high, t] = [xs.low[x] as number, xs.high[x] as number, xs.weight[x] as number];
+      const sx = box.left + x + lerp(dx[low] as number, dx[high] as number, t) / scaleX;
+      const sy = box.top + y + lerp(dy[low] as number, dy[high] as number, t) / scaleY;
       const cx = Math.min(Math.max(sx, 0), maxX);
       const cy = Math.min(Math.max(sy, 0), maxY);
       const [ix, iy] = [Math.floor(cx), Math.floor(cy)];
       cubic(cx - ix, wx);
       cubic(cy - iy, wy);
-      for (let k = 0; k < 4; k++) columns[k] = Math.min(Math.max(ix + k - 1, 0), maxX) * channels;
-      const o = ((box.top - region.top + y) * width(region) + box.left - region.left + x) * channels;
+      for (let k = 0; k < 4; k++) rows[k] = Math.min(Math.max(iy + k - 1, 0), maxY) * size.width * channels;
+      const w0 = wx[0] as number;
+      const w1 = wx[1] as number;
+      const w2 = wx[2] as number;
+      const w3 = wx[3] as number;
+      const c0 = Math.max(ix - 1, 0) * channels;
+      const c1 = ix * channels;
+      const c2 = Math.min(ix + 1, maxX) * channels;
+      const c3 = Math.min(ix + 2, maxX) * channels;
+      const o = o0 + x * channels;
       for (let c = 0; c < channels; c++) {
         let sum = 0;
         for (let j = 0; j < 4; j++) {
-          const row = Math.min(Math.max(iy + j - 1, 0), maxY) * size.width * channels + c;
+          const row = (rows[j] as number) + c;
           sum +=
             (wy[j] as number) *
-            ((wx[0] as number) * (data[row + (columns[0] as number)] as number) +
-              (wx[1] as number) * (data[row + (columns[1] as number)] as number) +
-              (wx[2] as number) * (data[row + (columns[2] as number)] as number) +
-              (wx[3] as number) * (data[row + (columns[3] as number)] as number));
+            (w0 * (data[row + c0] as number) +
+              w1 * (data[row + c1] as number) +
+              w2 * (data[row + c2] as number) +
+              w3 * (data[row + c3] as number));
         }
         target[o + c] = clampByte(sum);
       }
     }
   }
 }
+
+/** One row of a plane (which starts at `plane`), interpolated between the two grid rows around position `y` of the axis. */
+function gridRow(grid: Grid, plane: number, ys: Axis, y: number, out: Float32Array): void {
+  const upper = plane + (ys.low[y] as number) * grid.width;
+  const lower = plane + (ys.high[y] as number) * grid.width;
+  const t = ys.weight[y] as number;
+  for (let x = 0; x < grid.width; x++) out[x] = lerp(grid.data[upper + x] as number, grid.data[lower + x] as number, t);
+}
+
+const lerp = (a: number, b: number, t: number): number => a + (b - a) * t;
 
 export interface Detail {
   /** [region], RGB: the photo warped at full resolution */
@@ -151,15 +172,19 @@ export function blendRows(
   const cellY = v === undefined ? 1 : v.height / height(region);
   const xs = axis(width(box), (box.left + 0.5 - region.left) * cellX, cellX, v?.width ?? 1);
   const ys = axis(height(box), (box.top + 0.5 - region.top) * cellY, cellY, v?.height ?? 1);
+  const seen = new Float32Array(v?.width ?? 1);
   for (let y = from; y < to; y++) {
-    const top = (ys.low[y] as number) * (v?.width ?? 1);
-    const bottom = (ys.high[y] as number) * (v?.width ?? 1);
+    if (v !== undefined) gridRow(v, 0, ys, y, seen);
     for (let x = 0; x < width(box); x++) {
       const a = alpha[y * width(box) + x] as number;
       if (a === 0) continue;
       const r = ((box.top - region.top + y) * width(region) + box.left - region.left + x) * 3;
       const o = ((box.top + y) * photo.width + box.left + x) * 3;
-      const visible = v === undefined ? 0 : bilinear(v.data, top, bottom, xs, x, ys.weight[y] as number);
+      const visible = lerp(
+        seen[xs.low[x] as number] as number,
+        seen[xs.high[x] as number] as number,
+        xs.weight[x] as number,
+      );
       for (let c = 0; c < 3; c++) {
         let value = picture[r + c] as number;
         if (detail !== undefined) {
