@@ -10,7 +10,7 @@ import type { TypedDocumentString } from './generated/graphql';
 export class Unreachable extends Error {
   override readonly name = 'Unreachable';
   constructor(options?: { cause?: unknown }) {
-    super('The server cannot be reached. Check the connection; nothing is lost, and it will be tried again.', options);
+    super('The server cannot be reached. Nothing is lost: try again when the connection is back.', options);
   }
 }
 

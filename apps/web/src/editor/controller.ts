@@ -12,9 +12,10 @@ import {
   type StrokeGeometry,
 } from '@tug/schema';
 import { createStore } from 'zustand/vanilla';
+import { newId } from '@/session/id';
 import type { Peer, Room } from '@/session/room';
 import { liveDrags } from './drags';
-import { hitTest, type PointerKind } from './hit';
+import { hitTest, isPin, type PointerKind } from './hit';
 import { abandon, type Context, type Effect, IDLE, type Machine, type StageEvent, step } from './machine';
 import { MaskLayer } from './mask';
 import { drawScene, type Scene, type SceneCursor } from './overlay';
@@ -34,12 +35,25 @@ import {
   zoomBy,
   zoomTo,
 } from './viewport';
+import { WarpHint } from './warp';
+
+const PULLING: ReadonlySet<string> = new Set(['placing', 'movingHandle', 'movingTarget', 'movingDrag']);
+
+interface StageElements {
+  readonly stage: HTMLElement;
+  readonly picture: HTMLElement;
+  readonly overlay: HTMLCanvasElement;
+  /** inside the picture */
+  readonly warp: HTMLCanvasElement;
+}
 
 /** What the editor decides and the stage obeys. */
 export interface StageMode {
   readonly canEdit: boolean;
   /** results are shown: the pointer only pans */
   readonly lookOnly: boolean;
+  /** a pulled drag may show roughly what it will do */
+  readonly hint: boolean;
   readonly dragStrength: number;
   readonly maskStrength: number;
   readonly head: string | null;
@@ -50,14 +64,22 @@ export class StageController {
   colorOf: (userId: string) => string = () => '#ff6b35';
   onDenied: () => void = () => {};
   private machine: Machine = IDLE;
-  private mode: StageMode = { canEdit: false, lookOnly: false, dragStrength: 1, maskStrength: 0, head: null };
+  private mode: StageMode = {
+    canEdit: false,
+    lookOnly: false,
+    hint: false,
+    dragStrength: 1,
+    maskStrength: 0,
+    head: null,
+  };
   private stage: CanvasSize = { width: 0, height: 0 };
   private insets: Insets = { top: 0, right: 0, bottom: 0, left: 0 };
   private fitted = true;
   private spaceHeld = false;
   private pointer: { at: ScreenPoint; kind: PointerKind } | null = null;
   private frame = 0;
-  private elements: { stage: HTMLElement; picture: HTMLElement; overlay: HTMLCanvasElement } | null = null;
+  private elements: StageElements | null = null;
+  private warp: WarpHint | null = null;
   private readonly scratch: HTMLCanvasElement;
   private readonly mask: MaskLayer;
   private readonly shownCursors = new Map<number, CanvasPoint>();
@@ -72,8 +94,9 @@ export class StageController {
   }
 
   /** Starts working on these elements; the function that it returns ends it. */
-  attach(elements: { stage: HTMLElement; picture: HTMLElement; overlay: HTMLCanvasElement }): () => void {
+  attach(elements: StageElements): () => void {
     this.elements = elements;
+    this.warp = WarpHint.on(elements.warp, this.picture);
     const { stage } = elements;
     const abort = new AbortController();
     const options = { signal: abort.signal };
@@ -285,7 +308,7 @@ export class StageController {
       drags: this.drags(),
       selection,
       activeEnd,
-      nextId: crypto.randomUUID(),
+      nextId: newId(),
     };
   }
 
@@ -328,6 +351,15 @@ export class StageController {
     const { shared } = this.room.store.getState();
     this.mask.update(shared.strokes);
     drawScene(context, this.scene(viewport));
+    elements.warp.toggleAttribute('data-shown', this.drawHint(elements));
+  }
+
+  /** The rough warp, while a drag is pulled; false when there is nothing to show. */
+  private drawHint({ picture }: StageElements): boolean {
+    if (!this.warp || !this.mode.hint || !PULLING.has(this.machine.gesture.name)) return false;
+    const head = picture.querySelector('img');
+    const drags = this.drags();
+    return head !== null && drags.some((drag) => !isPin(drag)) && this.warp.draw(head, drags);
   }
 
   private scene(viewport: Viewport): Scene {

@@ -65,7 +65,7 @@ export function HistoryPanel() {
                     )}
                   </span>
                   <span className="block truncate text-[12.5px] text-ink-2">{revision.createdBy.name}</span>
-                  <span className="block truncate text-[12.5px] text-ink-3">
+                  <span className="block truncate text-[12.5px] text-ink-2">
                     {ago(revision.createdAt)}
                     {branch && `, from ${parent === 1 ? 'the original' : parent}`}
                   </span>

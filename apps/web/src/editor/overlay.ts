@@ -4,6 +4,7 @@
  */
 
 import { type CanvasPoint, type CanvasSize, isInsideCanvas, type SharedDrag, type StrokeGeometry } from '@tug/schema';
+import { readableOn } from '@/ui/color';
 import { type End, isPin } from './hit';
 import type { MaskLayer } from './mask';
 import { type ScreenPoint, toScreen, type Viewport } from './viewport';
@@ -270,11 +271,4 @@ function drawCursor(context: CanvasRenderingContext2D, scene: Scene, cursor: Sce
   context.fillStyle = readableOn(cursor.color);
   context.fillText(cursor.name, 17, 27.5, 160);
   context.restore();
-}
-
-/** Black or white, whichever reads better on the colour (#rrggbb). */
-export function readableOn(color: string): string {
-  const channel = (from: number) => Number.parseInt(color.slice(from, from + 2), 16) / 255;
-  const luminance = 0.2126 * channel(1) ** 2.2 + 0.7152 * channel(3) ** 2.2 + 0.0722 * channel(5) ** 2.2;
-  return luminance > 0.32 ? '#141312' : '#ffffff';
 }

@@ -54,7 +54,7 @@ export function DragList() {
                   <span className="font-medium">
                     {isPin(drag) ? 'Pin' : 'Drag'} {index + 1}
                   </span>
-                  {!isPin(drag) && <span className="text-[13px] text-ink-3">{length} px</span>}
+                  {!isPin(drag) && <span className="text-[13px] text-ink-2">{length} px</span>}
                 </button>
                 {canEdit && (
                   <button

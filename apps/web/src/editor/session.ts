@@ -10,6 +10,7 @@ import { AcceptCandidate, CancelEdit, RenameCanvas, RestoreRevision, StartEdit }
 import { connectFeed, type FeedConnection, type Refusal } from '@/session/connect';
 import { type Feed, isActive, type Run } from '@/session/feed';
 import { call, ensureGuest, guest, type Person } from '@/session/guest';
+import { newId } from '@/session/id';
 import { Room, type RoomState } from '@/session/room';
 import { toast } from '@/ui/toast';
 import { StageController } from './controller';
@@ -22,6 +23,7 @@ export type Engine = OpenCanvasQuery['engine'];
 export type Pending = 'run' | 'cancel' | 'accept' | 'restore' | null;
 
 const MAX_SEED = 2147483647;
+const STRANGER = '#8a8a86';
 
 export class EditorSession {
   readonly ui: EditorStore = createEditorStore();
@@ -30,6 +32,8 @@ export class EditorSession {
   readonly stage: StageController;
   readonly pending: StoreApi<{ pending: Pending }> = createStore(() => ({ pending: null }));
   private readonly stops: (() => void)[] = [];
+  /** colours of everyone seen here, so that their drags keep theirs after they left */
+  private readonly colors = new Map<string, string>();
 
   constructor(
     readonly canvas: OpenedCanvas,
@@ -77,7 +81,7 @@ export class EditorSession {
         input: {
           canvasId: this.canvas.id,
           candidates,
-          idempotencyKey: crypto.randomUUID(),
+          idempotencyKey: newId(),
           ...(seed === null ? {} : { seed }),
           ...(steps === null ? {} : { options: { steps } }),
         },
@@ -136,16 +140,19 @@ export class EditorSession {
     return renameCanvas.canvas.title;
   }
 
-  /** The colour of whoever made something: a person in the room, in the history, or one made from the id. */
+  /** The colour of whoever made something: somebody in the room or in the history, else grey. */
   colorOf(id: string): string {
     if (id === this.me.id) return this.me.color;
+    const known = this.colors.get(id);
+    if (known) return known;
     const { people } = this.room.store.getState();
     const { revisions, runs } = this.feed.store.getState();
-    const known =
-      people.find((person) => person.id === id) ??
+    const person =
+      people.find((each) => each.id === id) ??
       revisions.find((revision) => revision.createdBy.id === id)?.createdBy ??
       runs.find((run) => run.edit.requestedBy.id === id)?.edit.requestedBy;
-    return known?.color ?? '#8a8a86';
+    if (person) this.colors.set(id, person.color);
+    return person?.color ?? STRANGER;
   }
 
   private async during(pending: Exclude<Pending, null>, work: () => Promise<void>): Promise<void> {

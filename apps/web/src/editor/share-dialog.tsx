@@ -59,13 +59,10 @@ function Links() {
   }, [canvas.id]);
 
   const copy = async (link: ShareLink) => {
-    try {
-      await navigator.clipboard.writeText(link.url);
+    if (await copyText(link.url)) {
       setCopied(link.id);
       setTimeout(() => setCopied((now) => (now === link.id ? null : now)), 2000);
-    } catch {
-      toast('The browser did not allow copying. Select the link and copy it by hand.');
-    }
+    } else toast('The browser did not allow copying. Select the link and copy it by hand.');
   };
   const create = async () => {
     setBusy(true);
@@ -141,4 +138,22 @@ function Links() {
       )}
     </>
   );
+}
+
+/** Copies; on plain http addresses, where the clipboard is closed to pages, in the old way. */
+async function copyText(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = document.createElement('textarea');
+    field.value = text;
+    field.className = 'fixed opacity-0';
+    const host = document.querySelector('[role="dialog"]') ?? document.body;
+    host.append(field);
+    field.select();
+    const copied = document.execCommand('copy');
+    field.remove();
+    return copied;
+  }
 }

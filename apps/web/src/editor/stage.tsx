@@ -15,6 +15,7 @@ export function Stage() {
   const stage = useRef<HTMLDivElement>(null);
   const picture = useRef<HTMLDivElement>(null);
   const overlay = useRef<HTMLCanvasElement>(null);
+  const warp = useRef<HTMLCanvasElement>(null);
   const canEdit = useCanEdit();
   const view = useStageView();
   const feed = useStore(session.feed.store);
@@ -30,8 +31,13 @@ export function Stage() {
   const mask = useLoaded(view.kind === 'running' && view.preview ? view.run.edit.maskUrl : null);
 
   useEffect(() => {
-    if (!stage.current || !picture.current || !overlay.current) return;
-    return session.stage.attach({ stage: stage.current, picture: picture.current, overlay: overlay.current });
+    if (!stage.current || !picture.current || !overlay.current || !warp.current) return;
+    return session.stage.attach({
+      stage: stage.current,
+      picture: picture.current,
+      overlay: overlay.current,
+      warp: warp.current,
+    });
   }, [session]);
 
   useEffect(() => session.stage.setInsets(insets), [session, insets]);
@@ -41,6 +47,7 @@ export function Stage() {
     session.stage.setMode({
       canEdit,
       lookOnly: looks,
+      hint: view.kind === 'head',
       dragStrength: looks ? 0 : view.kind === 'running' ? 0.4 : 1,
       maskStrength: looks ? 0 : view.kind === 'running' ? 0.12 : 0.3,
       head: head.id,
@@ -69,6 +76,7 @@ export function Stage() {
           mask={mask}
           onError={() => session.feed.refresh()}
         />
+        <canvas ref={warp} className="warp" data-testid="warp" />
       </div>
       <canvas ref={overlay} className="pointer-events-none absolute inset-0 size-full" />
       <p id="stage-help" className="sr-only">

@@ -112,7 +112,7 @@ function Title() {
             requestAnimationFrame(() => document.querySelector<HTMLElement>('[data-testid="stage"]')?.focus());
           }
         }}
-        className="h-8 max-w-full min-w-0 truncate rounded-md bg-transparent px-1.5 font-semibold outline-offset-0 hover:bg-raised focus:bg-raised max-sm:max-w-28"
+        className="field-sizing-content h-8 max-w-72 min-w-8 truncate rounded-md bg-transparent px-1.5 font-semibold outline-offset-0 hover:bg-raised focus:bg-raised max-sm:max-w-28"
       />
     </h1>
   );

@@ -22,6 +22,7 @@ import {
 import * as Y from 'yjs';
 import { createStore, type StoreApi } from 'zustand/vanilla';
 import { socketUrl } from './connect';
+import { newId } from './id';
 
 export type Connection = 'connecting' | 'live' | 'offline' | 'refused';
 
@@ -183,7 +184,7 @@ export class Room {
     addStroke(
       this.doc,
       {
-        id: crypto.randomUUID(),
+        id: newId(),
         mode: stroke.mode,
         radius: stroke.radius,
         points: [...stroke.points],

@@ -7,6 +7,7 @@ import { useStore } from 'zustand';
 import { guest, recallGuest, renameGuest } from '@/session/guest';
 import { initials } from '@/session/names';
 import { Button } from './button';
+import { readableOn } from './color';
 
 export function NameChip({ compact = false }: { compact?: boolean }) {
   const { name, user } = useStore(guest);
@@ -30,11 +31,11 @@ export function NameChip({ compact = false }: { compact?: boolean }) {
     >
       <Popover.Trigger
         data-testid="name-chip"
-        aria-label={`You are ${name}. Change your name`}
         className={`flex h-9 items-center gap-2 rounded-control font-medium text-ink-2 hover:bg-raised hover:text-ink ${compact ? 'px-1' : 'px-2'}`}
       >
         <Face name={name} color={user?.color ?? '#8a8a86'} />
-        {!compact && <span className="max-w-40 truncate max-sm:hidden">{name}</span>}
+        <span className={compact ? 'sr-only' : 'max-w-40 truncate max-sm:sr-only'}>{name}</span>
+        <span className="sr-only">(you), change your name</span>
       </Popover.Trigger>
       <Popover.Portal>
         <Popover.Content
@@ -80,8 +81,8 @@ export function Face({ name, color, size = 26 }: { name: string; color: string; 
   return (
     <span
       aria-hidden="true"
-      className="grid shrink-0 place-items-center rounded-full text-[11px] font-bold text-white"
-      style={{ width: size, height: size, background: color, textShadow: '0 0 2px rgb(0 0 0 / .45)' }}
+      className="grid shrink-0 place-items-center rounded-full text-[11px] font-bold"
+      style={{ width: size, height: size, background: color, color: readableOn(color) }}
     >
       {initials(name)}
     </span>
