@@ -11,6 +11,8 @@ sharp.cache(false); // libvips' own operation cache would hold decoded photos
 /** The largest photo: 16 megapixels. */
 export const MAX_PIXELS = 4096 * 4096;
 const MIN_SIDE = 16;
+/** Pictures made of pixels; libvips would also draw SVG and PDF. */
+const FORMATS: ReadonlySet<string> = new Set(['png', 'jpeg', 'webp', 'heif', 'tiff', 'gif']);
 const PREVIEW_SIDE = 320;
 
 /** A decoded photo: upright, sRGB, 8 bit. `flat` is what the networks see (over white); it is `rgb` itself without transparency. */
@@ -72,9 +74,13 @@ async function decode(
   const options = { failOn: 'error', limitInputPixels: MAX_PIXELS } as const;
   try {
     const image = sharp(encoded, options).autoOrient();
+    const { format } = await image.metadata();
+    if (!FORMATS.has(format))
+      throw new EngineError('BAD_INPUT', `${what} is ${format}; expected PNG, JPEG, WebP, AVIF, TIFF or GIF`);
     const { data, info } = await prepare(image).raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
     return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), info };
   } catch (error) {
+    if (error instanceof EngineError) throw error;
     const text = firstLine(error instanceof Error ? error.message : String(error));
     if (/exceeds pixel limit/i.test(text)) {
       const meta = await sharp(encoded, { limitInputPixels: false }).metadata();

@@ -259,6 +259,11 @@ describe('bad input gets a clear answer', () => {
     ['infinity', { drags: [drag(1, 1, Number.POSITIVE_INFINITY, 2)] }, /drag 1: its target/],
     ['outside', { drags: [drag(10, 10, 321, 20)] }, /drag 1: its target \(321, 20\) lies outside .* 320×256/],
     ['no image', { image: new Uint8Array() }, /the image is empty/],
+    [
+      'a drawing',
+      { image: Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="99" height="99"/>') },
+      /is svg; expected PNG/,
+    ],
     ['not an image', { image: new Uint8Array(500).fill(65) }, /the image can't be decoded/],
     ['a seed that is none', { seed: 1.5 }, /seed must be a whole number/],
     ['candidates', { candidates: 5 }, /candidates must be a whole number from 1 to 4, not 5/],
