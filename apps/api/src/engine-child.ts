@@ -23,6 +23,7 @@ export type ToChild =
 
 /** From the child to the API. */
 export type FromChild =
+  | { type: 'alive' }
   | { type: 'opened'; info: EngineInfo }
   | { type: 'event'; id: string; event: EditEvent }
   | { type: 'end'; id: string }
@@ -34,6 +35,9 @@ export interface ChildOptions {
   device: 'auto' | 'cpu' | 'cuda' | 'webgpu';
   threads?: number;
 }
+
+/** How often the child says that it is alive, while it is not inside the native runtime. */
+export const ALIVE_EVERY_MS = 5_000;
 
 const options = JSON.parse(process.argv[2] ?? '{}') as ChildOptions;
 const running = new Map<string, AbortController>();
@@ -105,5 +109,6 @@ process.on('message', (message: ToChild) => {
   }
 });
 
+setInterval(() => send({ type: 'alive' }), ALIVE_EVERY_MS);
 process.on('disconnect', () => process.exit(0));
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined); // the API ends this process

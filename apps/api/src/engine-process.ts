@@ -25,6 +25,12 @@ import type { ChildOptions, FromChild, ToChild } from './engine-child.js';
 /** After a cancel, how long the child may take to come out of the step that it is in. */
 const CANCEL_GRACE_MS = 10_000;
 
+/** An engine that has nothing to do and says nothing for so long hangs. While it runs an edit, the edit's deadline watches it. */
+const SILENCE_MS = 60_000;
+
+/** A process that lived for less is not started again before somebody needs it. */
+const STABLE_MS = 10_000;
+
 /** How a run ended. Only `died` is worth another try. */
 export type RunOutcome =
   | { kind: 'done' }
@@ -53,6 +59,8 @@ export class EngineProcess implements AsyncDisposable {
   private problem: { code: EngineErrorCode; message: string } | null = null;
   private waiting: (() => void)[] = [];
   private disposed = false;
+  private heardAt = 0;
+  private watchdog: NodeJS.Timeout | undefined;
 
   private constructor(
     /** bundles by name; the first is the default */
@@ -166,6 +174,7 @@ export class EngineProcess implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.disposed = true;
+    clearInterval(this.watchdog);
     const child = this.child;
     if (child === null) return;
     const gone = new Promise((resolve) => child.once('exit', resolve));
@@ -197,6 +206,9 @@ export class EngineProcess implements AsyncDisposable {
     });
     child.on('message', (message: FromChild) => this.receive(message));
     child.on('error', (error) => this.log.error({ err: error }, 'the engine process failed'));
+    const startedAt = Date.now();
+    this.heardAt = startedAt;
+    this.watchdog ??= setInterval(() => this.checkSilence(), SILENCE_MS / 4).unref();
     child.on('exit', (code, signal) => {
       if (this.child === child) this.child = null;
       this.opened = null;
@@ -204,12 +216,21 @@ export class EngineProcess implements AsyncDisposable {
       if (!this.disposed) this.log.warn({ reason, stderr: complaints }, 'the engine process is gone');
       this.notify();
       this.running?.settle({ kind: 'died', reason });
+      if (Date.now() - startedAt > STABLE_MS) this.warmUp();
     });
     return child;
   }
 
+  private checkSilence(): void {
+    const idle = this.child !== null && this.opened !== null && this.running === null;
+    if (idle && Date.now() - this.heardAt > SILENCE_MS) this.kill('it says nothing any more');
+  }
+
   private receive(message: FromChild): void {
+    this.heardAt = Date.now();
     switch (message.type) {
+      case 'alive':
+        return;
       case 'opened':
         this.opened = message.info;
         this.problem = null;

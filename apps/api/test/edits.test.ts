@@ -267,7 +267,9 @@ describe('the engine killed in the middle', () => {
   });
 });
 
-test('what the engine is', async () => {
+test('what the engine is, also after it died with nothing to do', async () => {
+  const { pid } = tug.server.services.engine;
+  if (pid !== undefined) process.kill(pid, 'SIGKILL');
   const { engine } = await ann.gql<{ engine: { device: string; bundles: { name: string; steps: number[] }[] } }>(
     '{ engine { device deviceReason precision maxDrags maxPixels maxCandidates bundles { name title license defaultSteps steps guidance schedulers noisePriors } } }',
   );

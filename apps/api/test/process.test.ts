@@ -6,7 +6,7 @@ import { rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { Client, drag, newDataDir, photo } from './fixture.js';
+import { Client, drag, newDataDir } from './fixture.js';
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
@@ -107,11 +107,11 @@ test.each(['SIGKILL', 'SIGTERM'] as const)('edits that %s interrupts are run by 
   {
     await using first = Program.start({ TUG_DATA: data.path });
     const ann = await Client.signIn(await first.ready(), 'Ann');
-    const canvas = await ann.canvas(await photo(640, 480));
+    const canvas = await ann.canvas();
     [canvasId, token] = [canvas.id, ann.token];
     const events = ann.watch(canvas.id);
     await events.until('CanvasSnapshot');
-    const input = { canvasId, drags: [drag(320, 180, 300, 140)], seed: 3 };
+    const input = { canvasId, drags: [drag(160, 90, 150, 70)], seed: 3 };
     ids = [(await ann.startEdit({ ...input, candidates: 4 })).id, (await ann.startEdit(input)).id];
     await events.until('EditStarted');
     first.child.kill(signal);
