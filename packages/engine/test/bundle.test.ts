@@ -1,13 +1,14 @@
 /** Opening bundles and devices: what is wrong is said, with a code. */
 import { cp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
+import { asEngineError } from '../src/errors.js';
 import { openEngine, readBundleInfo } from '../src/index.js';
-import { BUNDLE, scratch } from './helpers.js';
+import { BUNDLE, collect, drag, picture, scratch } from './helpers.js';
 
 async function copyOfBundle() {
   const dir = await scratch();
   await cp(BUNDLE, dir.folder, { recursive: true });
-  const edit = async (change: (json: { defaults: object }) => void): Promise<void> => {
+  const edit = async (change: (json: { defaults: object; schedule: object }) => void): Promise<void> => {
     const json = JSON.parse(await readFile(dir.file('bundle.json'), 'utf8'));
     change(json);
     await writeFile(dir.file('bundle.json'), JSON.stringify(json));
@@ -58,6 +59,32 @@ describe('a bundle', () => {
     await expect(readBundleInfo(dir.folder)).rejects.toMatchObject(invalid(/format/));
     await writeFile(dir.file('bundle.json'), '{');
     await expect(readBundleInfo(dir.folder)).rejects.toMatchObject(invalid(/not JSON/));
+  });
+});
+
+describe('what goes wrong inside', () => {
+  it('values that are no numbers never become a picture', async () => {
+    await using dir = await copyOfBundle();
+    // without noise in the schedule the first step divides by zero
+    await dir.edit((json) => Object.assign(json.schedule, { betaStart: 1e-300, betaEnd: 1e-300 }));
+    const engine = await openEngine(dir.folder, { device: 'cpu' });
+    const input = { image: await picture(256, 256), drags: [drag(100, 100, 130, 100)], options: { steps: 2 } };
+    await expect(collect(engine, input)).rejects.toMatchObject({
+      code: 'BAD_OUTPUT',
+      message: expect.stringMatching(/not numbers/),
+    });
+    await engine.close();
+  });
+
+  it.each([
+    ['std::bad_alloc', 'OUT_OF_MEMORY'],
+    ['Failed to allocate memory for requested buffer of size 17179869184', 'OUT_OF_MEMORY'],
+    ['Invalid typed array length: 99999999999', 'ENGINE_FAILED'],
+    ['something else', 'ENGINE_FAILED'],
+  ] as const)('"%s" is %s', (text, code) => {
+    const error = asEngineError(new Error(`${text}\nwith a stack`), 'running the decoder network');
+    expect(error).toMatchObject({ code, message: expect.stringContaining(text) });
+    expect(error.message).not.toContain('\n');
   });
 });
 

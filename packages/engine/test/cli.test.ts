@@ -1,6 +1,7 @@
 /** The command line, as a process of its own where exit codes and streams matter. */
-import { execFile } from 'node:child_process';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, readFile, watch, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -82,6 +83,26 @@ describe('tug edit', () => {
       code: 1,
       err: expect.stringMatching(/no bundle at /),
     });
+  });
+
+  it('ends on Ctrl-C with exit code 130 and no result', async () => {
+    await using out = await scratch();
+    const args = [
+      '--drag',
+      '130,128:160,120',
+      '--out',
+      out.file('x.png'),
+      '--previews',
+      out.folder,
+      '--candidates',
+      '4',
+    ];
+    const child = spawn(process.execPath, [BIN, 'edit', dir.file('photo.png'), '--bundle', BUNDLE, ...args]);
+    for await (const _ of watch(out.folder)) break; // the first preview is there
+    child.kill('SIGINT');
+    const [code] = await once(child, 'exit');
+    expect(code).toBe(130);
+    expect((await readdir(out.folder)).filter((name) => name.endsWith('.png'))).toEqual([]);
   });
 
   it('--help tells the options', async () => {
