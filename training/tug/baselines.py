@@ -15,7 +15,7 @@ import numpy as np
 from .motions import Array, grid, warp
 
 FEATHER = 8.0  # pixels, as the engine feathers its result inside the mask
-FIRM = 0.06  # share of the mask's side around a drag that moves with it, for the classical warps
+FIRM = {"MLS": 0.05, "ARAP": 0.14}  # share of the mask's side around a drag that moves with it
 
 
 @dataclass
@@ -114,7 +114,7 @@ def border_points(mask: Array, drags: Array, spacing: float = 0.05) -> Array:
     return np.array(points, np.float32).reshape(-1, 2)
 
 
-def firm(mask: Array, drags: Array, radius: float = FIRM) -> Array:
+def firm(mask: Array, drags: Array, radius: float) -> Array:
     """Each drag as a small cross of five that move together [5 N, 4]: a single point would pull a spike out of the
     picture. The radius is a share of the mask's side, less where two targets or handles are close."""
     reach = np.full(len(drags), radius * float(np.sqrt((mask > 0.5).sum())))
@@ -131,7 +131,7 @@ def moving_least_squares(source: Array, mask: Array, drags: Array, rigid: bool =
     pinned: every place is moved by the rotation (and scale) that fits the points around it best."""
     x, _ = _at_low_size(mask)
     pins = border_points(mask, drags)
-    drags = firm(mask, drags)
+    drags = firm(mask, drags, FIRM["MLS"])
     q = np.concatenate([drags[:, 2:], pins]).astype(np.float64)  # where we are: target side
     p = np.concatenate([drags[:, :2], pins]).astype(np.float64)  # where it comes from
     weight = 1 / (((x[:, :, None] - q) ** 2).sum(-1) + 1e-2) ** alpha
@@ -168,7 +168,7 @@ def as_rigid_as_possible(source: Array, mask: Array, drags: Array, rounds: int =
     column = np.full(h * w, -1)
     column[free] = np.arange(len(free))
     edge = rest[i] - rest[j]
-    rows, goals, weights = _drag_rows(firm(mask, drags), xs, ys, column, rest)
+    rows, goals, weights = _drag_rows(firm(mask, drags, FIRM["ARAP"]), xs, ys, column, rest)
     own, both = ~held[i], ~held[i] & ~held[j]
     system = np.zeros((len(free), len(free)))
     np.add.at(system, (column[i[own]], column[i[own]]), 1)

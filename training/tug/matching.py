@@ -110,6 +110,7 @@ class Matcher:
     def _refine(self, source: Prepared, handle: Array, result: Prepared, near: Array) -> tuple[Array, float]:
         """(best place around `near`, its correlation) for the colour patch around the handle, working pixels."""
         patch, reach = self.config.patch, self.config.reach
+        near = np.floor(near) + handle % 1  # read between the pixels as the handle's patch is
         whole = cv2.getRectSubPix(source.colours, (4 * patch + 1,) * 2, tuple(handle - 0.5))
         if float(whole[patch:-patch, patch:-patch].std(axis=(0, 1)).mean()) < 1.5:
             return near, 0.0
