@@ -3,14 +3,15 @@ import { height, sizeOf } from './geometry.js';
 import { blendRows, crop, type Detail, joinAlpha, type Rgb, warpRows } from './picture.js';
 import { encodePng, type Photo, resizeRgb } from './raster.js';
 import type { Run } from './sample.js';
-import type { Scene } from './scene.js';
+import { type Scene, warpedPicture } from './scene.js';
 
-/** Below this scale the region holds detail that the work size does not, and it is carried along by the warp. */
-const DETAIL_BELOW = 0.97;
 /** Rows of a band. */
 const BAND = 128;
 
-/** The networks' picture [work, RGB] put into the photo at its own resolution. */
+/**
+ * The networks' picture [work, RGB] put into the photo at its own resolution. Where the source is visible, what the networks changed
+ * against their own low-resolution warp is added to the warp of the photo itself: whatever they left alone keeps the photo's sharpness.
+ */
 export async function composite(run: Run, scene: Scene, picture: Rgb): Promise<Photo> {
   const { view, box, alpha } = run.frame;
   const { photo, field, visibility } = scene;
@@ -27,12 +28,11 @@ export async function composite(run: Run, scene: Scene, picture: Rgb): Promise<P
     return target;
   };
   const enlarged = await resizeRgb(picture, view.work, regionSize);
-  let detail: Detail | undefined;
-  if (Math.min(view.scaleX, view.scaleY) < DETAIL_BELOW) {
-    const warped = await warp(photo.flat, 3);
-    const smooth = await resizeRgb(await resizeRgb(warped, regionSize, view.work), view.work, regionSize);
-    detail = { warped, smooth, visibility };
-  }
+  const detail: Detail = {
+    warped: await warp(photo.flat, 3),
+    smooth: await resizeRgb(warpedPicture(scene, view.work), view.work, regionSize),
+    visibility,
+  };
   const flat = Uint8Array.from(photo.flat);
   await bands((from, to) => blendRows(flat, enlarged, detail, view, box, alpha, from, to));
   const size = { width: photo.width, height: photo.height };

@@ -145,7 +145,7 @@ const lerp = (a: number, b: number, t: number): number => a + (b - a) * t;
 export interface Detail {
   /** [region], RGB: the photo warped at full resolution */
   warped: Rgb;
-  /** [region], RGB: the same, brought down to work size and up again */
+  /** [region], RGB: the warp at work size, which the networks' picture is built on, enlarged */
   smooth: Rgb;
   /** [1, h, w] visibility, 1 where the source shows what belongs there */
   visibility: Grid;
