@@ -1,5 +1,5 @@
 // The editor is a static export: the api process serves out/ on its own origin, and no Node server of Next's runs in production.
-// In development `next dev` stands in front and passes the api's paths on.
+// In development `next dev` stands in front and passes the api's paths on; start the api with TUG_ORIGINS=http://localhost:3000.
 import { fileURLToPath } from 'node:url';
 import { PHASE_DEVELOPMENT_SERVER } from 'next/constants.js';
 

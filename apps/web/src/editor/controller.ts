@@ -37,6 +37,7 @@ import {
 } from './viewport';
 import { WarpHint } from './warp';
 
+const SLOW_FRAME_MS = 45;
 const PULLING: ReadonlySet<string> = new Set(['placing', 'movingHandle', 'movingTarget', 'movingDrag']);
 
 interface StageElements {
@@ -80,6 +81,7 @@ export class StageController {
   private frame = 0;
   private elements: StageElements | null = null;
   private warp: WarpHint | null = null;
+  private slowFrames = 0;
   private readonly scratch: HTMLCanvasElement;
   private readonly mask: MaskLayer;
   private readonly shownCursors = new Map<number, CanvasPoint>();
@@ -359,7 +361,17 @@ export class StageController {
     if (!this.warp || !this.mode.hint || !PULLING.has(this.machine.gesture.name)) return false;
     const head = picture.querySelector('img');
     const drags = this.drags();
-    return head !== null && drags.some((drag) => !isPin(drag)) && this.warp.draw(head, drags);
+    const shown = head !== null && drags.some((drag) => !isPin(drag)) && this.warp.draw(head, drags);
+    if (shown) {
+      // A hint that makes pulling stutter is worse than none.
+      const drawn = performance.now();
+      requestAnimationFrame(() => {
+        const slow = performance.now() - drawn > SLOW_FRAME_MS;
+        this.slowFrames = Math.max(this.slowFrames + (slow ? 1 : -0.25), 0);
+        if (this.slowFrames > 12) this.warp = null;
+      });
+    }
+    return shown;
   }
 
   private scene(viewport: Viewport): Scene {

@@ -1,9 +1,11 @@
 'use client';
 /** Knows: the drags as a list, the area, and what the next run will use. Shared: whoever changes it changes it for all. */
 
+import { distance } from '@tug/schema';
 import { Dices, Lock, LockOpen, X } from 'lucide-react';
 import { ToggleGroup } from 'radix-ui';
-import { type ReactNode, useState } from 'react';
+import { memo, type ReactNode, useState } from 'react';
+import { useShallow } from 'zustand/react/shallow';
 import { Tip } from '@/ui/button';
 import { isPin } from './hit';
 import { useCanEdit, useRoom, useSession, useUi } from './session';
@@ -12,23 +14,22 @@ const MAX_SEED = 2147483647;
 
 export function DragList() {
   const session = useSession();
-  const drags = useRoom((state) => state.shared.drags);
+  const ids = useRoom(useShallow((state) => state.shared.drags.map((drag) => drag.id)));
   const strokes = useRoom((state) => state.shared.strokes.length);
-  const selection = useUi((state) => state.selection);
   const canEdit = useCanEdit();
   return (
     <Section
-      title={drags.length === 0 ? 'Drags' : `Drags · ${drags.length}`}
+      title={ids.length === 0 ? 'Drags' : `Drags · ${ids.length}`}
       aside={
         canEdit &&
-        drags.length + strokes > 0 && (
+        ids.length + strokes > 0 && (
           <TextButton onClick={() => session.room.clearAll()} testId="clear-all">
             Clear all
           </TextButton>
         )
       }
     >
-      {drags.length === 0 ? (
+      {ids.length === 0 ? (
         <p className="text-pretty text-ink-2" data-testid="drag-hint">
           {canEdit
             ? 'Press on a part of the picture and pull it to where it belongs. Pins hold what should stay.'
@@ -36,48 +37,53 @@ export function DragList() {
         </p>
       ) : (
         <ul className="-mx-1.5 max-h-44 overflow-y-auto" data-testid="drag-list">
-          {drags.map((drag, index) => {
-            const selected = selection.includes(drag.id);
-            const length = Math.round(Math.hypot(drag.target.x - drag.handle.x, drag.target.y - drag.handle.y));
-            return (
-              <li
-                key={drag.id}
-                className={`group flex items-center rounded-control ${selected ? 'bg-pressed' : 'hover:bg-raised'}`}
-              >
-                <button
-                  type="button"
-                  aria-pressed={selected}
-                  className="flex h-8 min-w-0 flex-1 items-center gap-2.5 rounded-control px-1.5 text-left"
-                  onClick={() => session.ui.setState({ selection: [drag.id], activeEnd: 'target' })}
-                >
-                  <DragIcon color={session.colorOf(drag.author)} pin={isPin(drag)} />
-                  <span className="font-medium">
-                    {isPin(drag) ? 'Pin' : 'Drag'} {index + 1}
-                  </span>
-                  {!isPin(drag) && <span className="text-[13px] text-ink-2">{length} px</span>}
-                </button>
-                {canEdit && (
-                  <button
-                    type="button"
-                    aria-label={`Remove ${isPin(drag) ? 'pin' : 'drag'} ${index + 1}`}
-                    className={`grid size-8 place-items-center rounded-control text-ink-3 hover:text-ink focus-visible:opacity-100 ${selected ? '' : 'opacity-0 group-hover:opacity-100 pointer-coarse:opacity-100'}`}
-                    onClick={() => {
-                      session.room.begin();
-                      session.room.removeDrags([drag.id]);
-                      session.ui.setState({ selection: [] });
-                    }}
-                  >
-                    <X size={15} />
-                  </button>
-                )}
-              </li>
-            );
-          })}
+          {ids.map((id, index) => (
+            <DragRow key={id} id={id} number={index + 1} canEdit={canEdit} />
+          ))}
         </ul>
       )}
     </Section>
   );
 }
+
+/** One drag; it alone is rendered again while that drag moves. */
+const DragRow = memo(function DragRow({ id, number, canEdit }: { id: string; number: number; canEdit: boolean }) {
+  const session = useSession();
+  const drag = useRoom((state) => state.shared.drags.find((each) => each.id === id));
+  const selected = useUi((state) => state.selection.includes(id));
+  if (!drag) return null;
+  const pin = isPin(drag);
+  const name = `${pin ? 'Pin' : 'Drag'} ${number}`;
+  const length = Math.round(distance(drag.handle, drag.target));
+  return (
+    <li className={`group flex items-center rounded-control ${selected ? 'bg-pressed' : 'hover:bg-raised'}`}>
+      <button
+        type="button"
+        aria-pressed={selected}
+        className="flex h-8 min-w-0 flex-1 items-center gap-2.5 rounded-control px-1.5 text-left"
+        onClick={() => session.ui.setState({ selection: [id], activeEnd: 'target' })}
+      >
+        <DragIcon color={session.colorOf(drag.author)} pin={pin} />
+        <span className="font-medium">{name}</span>
+        {!pin && <span className="text-[13px] text-ink-2">{length} px</span>}
+      </button>
+      {canEdit && (
+        <button
+          type="button"
+          aria-label={`Remove ${name}`}
+          className={`grid size-8 place-items-center rounded-control text-ink-2 hover:text-ink focus-visible:opacity-100 ${selected ? '' : 'opacity-0 group-hover:opacity-100 pointer-coarse:opacity-100'}`}
+          onClick={() => {
+            session.room.begin();
+            session.room.removeDrags([id]);
+            session.ui.setState({ selection: [] });
+          }}
+        >
+          <X size={15} />
+        </button>
+      )}
+    </li>
+  );
+});
 
 function DragIcon({ color, pin }: { color: string; pin: boolean }) {
   return (

@@ -71,8 +71,9 @@ export class WarpHint {
     this.setUp(indices);
   }
 
-  /** A hint that draws on this canvas, or null where WebGL is missing. */
+  /** A hint that draws on this canvas, or null where no graphics card would do it: then pulling would stutter. */
   static on(canvas: HTMLCanvasElement, size: CanvasSize): WarpHint | null {
+    if (!hasGraphicsCard()) return null;
     const scale = Math.min(1, TEXTURE / Math.max(size.width, size.height));
     canvas.width = Math.max(1, Math.round(size.width * scale));
     canvas.height = Math.max(1, Math.round(size.height * scale));
@@ -162,6 +163,15 @@ export class WarpHint {
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
   }
+}
+
+/** Asked of a canvas of its own, so that the page's canvas stays without a context where the answer is no. */
+function hasGraphicsCard(): boolean {
+  const gl = document.createElement('canvas').getContext('webgl', { failIfMajorPerformanceCaveat: true });
+  const info = gl?.getExtension('WEBGL_debug_renderer_info');
+  const renderer = gl ? String(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER)) : 'none';
+  gl?.getExtension('WEBGL_lose_context')?.loseContext();
+  return gl !== null && !/swiftshader|llvmpipe|software|basic render/i.test(renderer);
 }
 
 function meshIndices(columns: number, rows: number): Uint16Array<ArrayBuffer> {

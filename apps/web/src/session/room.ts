@@ -235,7 +235,7 @@ export class Room {
   private readonly scheduleRead = (): void => {
     this.readTimer ??= setTimeout(() => {
       this.readTimer = null;
-      this.store.setState({ shared: readDocument(this.doc) });
+      this.store.setState(({ shared }) => ({ shared: shareUnchanged(shared, readDocument(this.doc)) }));
     }, 8);
   };
 
@@ -259,4 +259,23 @@ export class Room {
     if (JSON.stringify(people) !== JSON.stringify(this.store.getState().people)) this.store.setState({ people });
     this.onPeers();
   }
+}
+
+/** The new state with the old objects where nothing changed, so that only what shows a change is rendered again. */
+export function shareUnchanged(before: SharedState, now: SharedState): SharedState {
+  const known = new Map(before.drags.map((drag) => [drag.id, drag]));
+  const drags = now.drags.map((drag) => {
+    const old = known.get(drag.id);
+    return old && JSON.stringify(old) === JSON.stringify(drag) ? old : drag;
+  });
+  const sameDrags = drags.length === before.drags.length && drags.every((drag, index) => drag === before.drags[index]);
+  const sameStrokes =
+    now.strokes.length === before.strokes.length &&
+    now.strokes.every((stroke, index) => stroke.id === before.strokes[index]?.id);
+  return {
+    ...now,
+    drags: sameDrags ? before.drags : drags,
+    strokes: sameStrokes ? before.strokes : now.strokes,
+    settings: JSON.stringify(now.settings) === JSON.stringify(before.settings) ? before.settings : now.settings,
+  };
 }
