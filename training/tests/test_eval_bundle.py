@@ -106,7 +106,7 @@ def test_a_whole_evaluation_writes_its_report(tmp_path, monkeypatch, photo):
     monkeypatch.setattr(evaluation, "Bundle", StandIn)
     monkeypatch.setattr(evaluation, "load_set", lambda name, data, count: items)
     monkeypatch.setattr(evaluation, "BASELINES", {k: v for k, v in evaluation.BASELINES.items() if k != "cut and move"})
-    config = EvaluateConfig(("synthetic",), (1, 4), 3, 2, matching=False, threads=1)
+    config = EvaluateConfig(("synthetic",), (1, 4), 2, 1, threads=1)
     evaluate(config, tmp_path, [tmp_path], tmp_path / "out")
     results = json.loads((tmp_path / "out" / "results.json").read_text())["synthetic"]
     rows = results["cases"][0]["figures"]
@@ -116,3 +116,10 @@ def test_a_whole_evaluation_writes_its_report(tmp_path, monkeypatch, photo):
     table = (tmp_path / "out" / "table.md").read_text()
     assert "| ARAP |" in table and "best classical" in table
     assert (tmp_path / "out" / "sheet-synthetic-00.jpg").exists()
+    # a later run takes the baselines from this one's file
+    evaluate(config, tmp_path, [tmp_path], tmp_path / "again", tmp_path / "out" / "results.json")
+    again = json.loads((tmp_path / "again" / "results.json").read_text())["synthetic"]
+    for one, two in zip(results["cases"], again["cases"], strict=True):
+        assert one["figures"].keys() == two["figures"].keys()
+        for method, row in one["figures"].items():
+            assert two["figures"][method] == pytest.approx(row, nan_ok=True)

@@ -17,8 +17,8 @@ import numpy as np
 
 from .baselines import BASELINES, CLASSICAL
 from .bundle_runner import Bundle
-from .metrics import Bound, geometric_bound, mean_bound, paired_difference, paired_ratio, psnr
-from .scoring import Scored, Scorer, score_set
+from .metrics import Bound, Perceptual, geometric_bound, mean_bound, paired_difference, paired_ratio, psnr
+from .scoring import Known, Scored, Scorer, digest, score_set
 from .sheets import edit_tile, tile, write_sheets
 from .testsets import SETS, Item, load_set
 
@@ -42,13 +42,14 @@ GEOMETRIC = ("sharpness_hole", "seam")
 
 @dataclass
 class EvaluateConfig:
-    """count: cases a set at most; keep: cases on contact sheets; matching: measure mean distances too (slow)."""
+    """count: cases a set at most; keep: cases on contact sheets; unmatched: sets whose mean distances are not measured,
+    since they have a truth to be compared with."""
 
     sets: tuple[str, ...] = SETS
     steps: tuple[int, ...] = (1, 2, 4, 8)
     count: int = 200
     keep: int = 40
-    matching: bool = True
+    unmatched: tuple[str, ...] = ("synthetic", "synthetic512")
     threads: int = 2
 
 
@@ -172,10 +173,20 @@ def autoencoder_psnr(bundle: Bundle, items: list[Item]) -> dict[str, float]:
     return {name: float(np.mean(v)) for name, v in values.items()}
 
 
-def evaluate(config: EvaluateConfig, data: Path, bundle_folders: list[Path], out: Path) -> None:
+def _known(file: Path | None, name: str) -> Known | None:
+    """Baseline figures of set `name` in an earlier results.json."""
+    if file is None:
+        return None
+    cases = json.loads(file.read_text()).get(name, {}).get("cases", [])
+    return Known({c["name"]: c["figures"] for c in cases}, {c["name"]: c["digest"] for c in cases})
+
+
+def evaluate(
+    config: EvaluateConfig, data: Path, bundle_folders: list[Path], out: Path, reuse: Path | None = None
+) -> None:
     out.mkdir(parents=True, exist_ok=True)
     bundles = [Bundle(folder, config.threads) for folder in bundle_folders]
-    scorer = Scorer(config.matching)
+    perceptual = Perceptual()
     report: list[str] = []
     results: dict[str, dict] = {}
     for name in config.sets:
@@ -185,12 +196,17 @@ def evaluate(config: EvaluateConfig, data: Path, bundle_folders: list[Path], out
             if index % 10 == 9 or index + 1 == total:
                 print(f"{name}: {index + 1}/{total}, {(time.time() - since) / (index + 1):.1f} s a case", flush=True)
 
-        scored = score_set(items, bundles, list(config.steps), list(BASELINES), scorer, config.keep, progress)
+        known = _known(reuse, name)
+        scorer = Scorer(perceptual, name not in config.unmatched)
+        scored = score_set(items, bundles, list(config.steps), list(BASELINES), scorer, config.keep, known, progress)
         table = Table(scored)
         groups = len(set(table.groups))
         report += [f"## {name}", "", f"{len(items)} cases of {groups} pictures or clips.", "", *summary(table), ""]
         results[name] = {
-            "cases": [{"name": s.item.name, "group": s.item.group, "figures": s.rows} for s in scored],
+            "cases": [
+                {"name": s.item.name, "group": s.item.group, "digest": digest(s.item.case), "figures": s.rows}
+                for s in scored
+            ],
         }
         ours = None
         for bundle in bundles:
@@ -236,8 +252,9 @@ def register(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--steps", default=",".join(str(s) for s in defaults.steps))
     command.add_argument("--count", type=int, default=defaults.count)
     command.add_argument("--sheets", type=int, default=defaults.keep, help="cases a set on contact sheets")
-    command.add_argument("--no-matching", action="store_true", help="leave mean distances out")
+    command.add_argument("--unmatched", default=",".join(defaults.unmatched), help="sets without mean distances")
     command.add_argument("--threads", type=int, default=defaults.threads)
+    command.add_argument("--reuse", type=Path, help="results.json of an earlier run: its baselines are not run again")
     command.add_argument("--out", type=Path, default=Path("out/evaluate"))
     command.set_defaults(run=_run)
 
@@ -250,5 +267,5 @@ def _run(args: argparse.Namespace) -> None:
     cv2.setNumThreads(args.threads)
     steps = tuple(int(s) for s in args.steps.split(","))
     sets = tuple(args.sets.split(","))
-    config = EvaluateConfig(sets, steps, args.count, args.sheets, not args.no_matching, args.threads)
-    evaluate(config, args.data, args.bundle, args.out)
+    config = EvaluateConfig(sets, steps, args.count, args.sheets, tuple(args.unmatched.split(",")), args.threads)
+    evaluate(config, args.data, args.bundle, args.out, args.reuse)
