@@ -126,7 +126,10 @@ describe.skipIf(chromium === null)('one person (skipped where there is no Chromi
     const from = await overPicture(phone.page, 0.4, 0.4);
     const to = await overPicture(phone.page, 0.55, 0.45);
     await touch.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints: [from] });
-    await touch.send('Input.dispatchTouchEvent', { type: 'touchMove', touchPoints: [to] });
+    for (const part of [0.2, 0.4, 0.6, 0.8, 1]) {
+      const at = { x: from.x + (to.x - from.x) * part, y: from.y + (to.y - from.y) * part };
+      await touch.send('Input.dispatchTouchEvent', { type: 'touchMove', touchPoints: [at] });
+    }
     await touch.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] });
     await phone.page.getByTestId('settings-open').tap();
     await waitForDrags(phone.page, 1);
