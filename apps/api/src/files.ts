@@ -82,6 +82,7 @@ export function filesRouter({ db, auth, blobs, limits, dataDir, log }: FilesOpti
       throw new TugError('NOT_FOUND', 'The mask of this edit is not derived yet.');
     }
     response.setHeader('Content-Type', ref.kind === 'thumbnail' ? 'image/webp' : 'image/png');
+    response.setHeader('Cross-Origin-Resource-Policy', 'cross-origin'); // the signature is the permission
     response.setHeader(
       'Cache-Control',
       ref.kind === 'mask' ? 'private, no-cache' : 'private, max-age=21600, immutable',

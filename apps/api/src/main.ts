@@ -6,6 +6,10 @@ import { startServer } from './server.js';
 
 const STOP_WITHIN_MS = 4_500;
 
+process.on('unhandledRejection', (error) => {
+  process.stderr.write(`tug: a mistake that nobody caught: ${error instanceof Error ? error.stack : String(error)}\n`);
+});
+
 try {
   const config = readConfig(process.env);
   const server = await startServer(config);

@@ -28,6 +28,7 @@ const SERVER_ORIGIN = { source: 'local' } as const;
 export class Rooms {
   private readonly hocuspocus: Hocuspocus<RoomContext>;
   private readonly sockets = new Set<WebSocket>();
+  private stopping = false;
   private readonly sizes = new WeakMap<Y.Doc, number>();
   /** the database's head of every room that is open */
   private readonly heads = new Map<string, string>();
@@ -97,7 +98,7 @@ export class Rooms {
     this.sockets.add(socket);
     socket.binaryType = 'nodebuffer';
     socket.on('message', (data: Buffer, isBinary) => {
-      if (isBinary) connection.handleMessage(new Uint8Array(data));
+      if (isBinary && !this.stopping) connection.handleMessage(new Uint8Array(data));
     });
     socket.on('close', (code, reason) => {
       this.sockets.delete(socket);
@@ -121,10 +122,12 @@ export class Rooms {
 
   /** Stores what is not stored yet and lets everybody go. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.stopping = true; // what comes from now on is not acknowledged, and its sender keeps it
     for (const socket of this.sockets) socket.close(1001, 'The server is stopping.');
-    const open = [...this.hocuspocus.documents.values()];
-    this.hocuspocus.flushPendingStores();
-    await Promise.all(open.map((document) => this.store(document, document.name)));
+    for (const document of [...this.hocuspocus.documents.values()]) {
+      await Promise.all(document.getConnections().map((connection) => connection.waitForPendingMessages()));
+      await this.store(document, document.name);
+    }
     for (const socket of this.sockets) socket.terminate();
   }
 

@@ -61,11 +61,11 @@ async function dataFolder(): Promise<AsyncDisposable & { path: string }> {
 
 test('one line when ready; a second process on the same folder is refused; SIGTERM ends all of it', async () => {
   await using data = await dataFolder();
-  await using first = Program.start({ TUG_DATA: data.path });
+  await using first = Program.start({ TUG_DATA: data.path, TUG_MODELS: '/nowhere' });
   const url = await first.ready();
   expect(await (await fetch(`${url}/health`)).json()).toEqual({ status: 'ok' });
 
-  await using second = Program.start({ TUG_DATA: data.path });
+  await using second = Program.start({ TUG_DATA: data.path, TUG_MODELS: '/nowhere' });
   expect(await second.exit).toEqual({ code: 1, signal: null });
   expect(second.stdout).toBe('');
   expect(second.stderr).toMatch(/^tug: The data folder .* is in use by process \d+ on .*\n$/);
@@ -76,11 +76,11 @@ test('one line when ready; a second process on the same folder is refused; SIGTE
   expect(Date.now() - since).toBeLessThan(5_000);
   expect(first.stdout.split('\n')).toHaveLength(2);
 
-  await using third = Program.start({ TUG_DATA: data.path });
+  await using third = Program.start({ TUG_DATA: data.path, TUG_MODELS: '/nowhere' });
   await third.ready();
   third.child.kill('SIGKILL');
   await third.exit;
-  await using fourth = Program.start({ TUG_DATA: data.path });
+  await using fourth = Program.start({ TUG_DATA: data.path, TUG_MODELS: '/nowhere' });
   await expect(fourth.ready()).resolves.toMatch(/^http/);
 });
 
@@ -90,11 +90,11 @@ test('a port that is taken and a mistake in the environment are told in one line
   await once(taken, 'listening');
   const address = taken.address();
   const port = typeof address === 'object' && address !== null ? String(address.port) : '';
-  await using refused = Program.start({ TUG_DATA: data.path, PORT: port });
+  await using refused = Program.start({ TUG_DATA: data.path, TUG_MODELS: '/nowhere', PORT: port });
   expect(await refused.exit).toEqual({ code: 1, signal: null });
   expect(refused.stderr).toMatch(new RegExp(`^tug: Port ${port} .* is in use.*\n$`));
   taken.close();
-  await using mistaken = Program.start({ TUG_DATA: data.path, PORT: 'http' });
+  await using mistaken = Program.start({ TUG_DATA: data.path, TUG_MODELS: '/nowhere', PORT: 'http' });
   expect(await mistaken.exit).toEqual({ code: 1, signal: null });
   expect(mistaken.stderr).toMatch(/^tug: PORT=http .*\n$/);
 });

@@ -1,8 +1,10 @@
 /** The shared document: it converges, is kept, follows the database's head, and lets in only whom it should. */
 
+import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { addStroke, changeSettings, mirrorHead, putDrag, readDocument, removeDrags } from '@tug/schema';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import WebSocket from 'ws';
 import type * as Y from 'yjs';
 import { type Client, newDataDir, type Room, sharedDrag, type TestCanvas, TestServer } from './fixture.js';
 
@@ -146,6 +148,31 @@ describe('who may come in', () => {
     ).toBe('BAD_USER_INPUT');
     expect(await ann.code(past, { input: { canvasId: other.id, role: 'OWNER' } })).toBe('BAD_USER_INPUT');
   });
+});
+
+test('garbage closes its own connection and nothing else', async () => {
+  const complaints = vi.spyOn(console, 'error').mockImplementation(() => undefined); // Hocuspocus tells of every frame
+  const random = seeded(4);
+  const annsRoom = await ann.room(canvas.id);
+  for (const authenticated of [false, true]) {
+    const room = authenticated ? await ben.room(canvas.id) : undefined;
+    const socket = room === undefined ? new WebSocket(`${tug.url.replace('http', 'ws')}/collab`) : undefined;
+    if (socket !== undefined) await once(socket, 'open');
+    const name = Buffer.from(canvas.id);
+    for (let count = 0; count < 200; count += 1) {
+      const noise = Buffer.from(Array.from({ length: Math.floor(random() * 60) }, () => Math.floor(random() * 256)));
+      const frame = count % 2 === 0 ? noise : Buffer.concat([Buffer.from([name.length]), name, noise]);
+      if (socket?.readyState === WebSocket.OPEN) socket.send(frame);
+      room?.provider.configuration.websocketProvider.webSocket?.send(frame);
+    }
+    socket?.terminate();
+    room?.close();
+  }
+  expect((await fetch(`${tug.url}/health`)).status).toBe(200);
+  putDrag(annsRoom.doc, sharedDrag('after', ann.userId, canvas.head.id, [1, 1], [2, 2]));
+  await annsRoom.flushed();
+  expect(readDocument((await ben.room(canvas.id)).doc).drags.map(({ id }) => id)).toEqual(['after']);
+  complaints.mockRestore();
 });
 
 test('a document outlives the server, and follows the head that it missed', async () => {
