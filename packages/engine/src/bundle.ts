@@ -29,71 +29,127 @@ const timesteps = z.array(z.int().nonnegative()).min(1);
 
 /** Every graph that the warp family needs, in the order in which an edit runs them. */
 export const GRAPHS = ['field', 'encoder', 'appearance', 'denoiser', 'decoder'] as const;
-export type GraphName = (typeof GRAPHS)[number];
+/** The same for LightningDrag's published layout; one of the two U-Nets serves each scheduler. */
+export const LIGHTNINGDRAG_GRAPHS = [
+  'vae_encoder',
+  'image_prompt',
+  'appearance',
+  'point_embedding',
+  'unet',
+  'unet_lcm',
+  'vae_decoder',
+] as const;
+export type GraphName = (typeof GRAPHS)[number] | (typeof LIGHTNINGDRAG_GRAPHS)[number];
+export type GraphFiles = Readonly<Partial<Record<GraphName, string>>>;
 
-const schema = z
-  .object({
-    format: z.literal(1),
-    family: z.literal('warp'),
-    name: z.string().min(1),
-    title: z.string(),
-    license: z.string(),
-    precision: z.enum(['fp32', 'fp16', 'int8']),
-    size: z.object({
-      area: z.int().positive(),
-      multiple: z.int().positive(),
-      minSide: z.int().positive(),
-    }),
-    latent: z.object({ channels: z.int().positive(), downscale: z.int().positive() }),
-    field: z.object({ downscale: z.int().positive() }),
-    schedule: z.object({
-      kind: z.enum(['scaled_linear', 'linear']),
-      betaStart: z.number().positive(),
-      betaEnd: z.number().positive().max(1),
-      steps: z.int().positive(),
-      prediction: z.literal('x0'),
-      timesteps: z.record(z.string().regex(/^\d+$/), timesteps),
-    }),
-    options: z.object({
-      steps: z.array(z.int().positive()).min(1),
-      schedulers: z.array(z.enum(SCHEDULERS).exclude(['BRIDGE'])).min(1),
-      noisePriors: z.array(z.enum(NOISE_PRIORS)).min(1),
-      guidance: z.object({ min: z.number(), max: z.number() }).nullable(),
-      pointAugmentation: z.boolean(),
-      sequential: z.boolean(),
-      maxDrags: z.int().positive(),
-    }),
-    defaults: z.object({
-      steps: z.int().positive(),
-      scheduler: z.enum(SCHEDULERS),
-      noisePrior: z.enum(NOISE_PRIORS),
-      guidance: z.number(),
-      guidanceDecay: z.enum(GUIDANCE_DECAYS).optional(),
-    }),
-    graphs: z.object({ field: graph, encoder: graph, appearance: graph, denoiser: graph, decoder: graph }),
-    trainedOn: z.string().optional(),
-  })
-  .superRefine((bundle, context) => {
-    const problem = (message: string): void => context.addIssue({ code: 'custom', message });
-    for (const n of bundle.options.steps) {
-      const list = bundle.schedule.timesteps[String(n)];
-      if (list?.length !== n) problem(`schedule.timesteps lists ${list?.length ?? 0} timesteps for ${n} steps`);
-      if (list?.some((t, i) => t >= bundle.schedule.steps || t >= (list[i - 1] ?? Number.POSITIVE_INFINITY))) {
-        problem(`schedule.timesteps for ${n} steps must descend and stay below ${bundle.schedule.steps}`);
-      }
+const common = {
+  format: z.literal(1),
+  name: z.string().min(1),
+  title: z.string(),
+  license: z.string(),
+  precision: z.enum(['fp32', 'fp16', 'int8']),
+  size: z.object({
+    area: z.int().positive(),
+    multiple: z.int().positive(),
+    minSide: z.int().positive(),
+    /** small pictures are brought up to the area */
+    enlarge: z.boolean().optional(),
+  }),
+  latent: z.object({ channels: z.int().positive(), downscale: z.int().positive() }),
+  options: z.object({
+    steps: z.array(z.int().positive()).min(1),
+    schedulers: z.array(z.enum(SCHEDULERS).exclude(['BRIDGE'])).min(1),
+    noisePriors: z.array(z.enum(NOISE_PRIORS)).min(1),
+    guidance: z.object({ min: z.number(), max: z.number() }).nullable(),
+    pointAugmentation: z.boolean(),
+    sequential: z.boolean(),
+    maxDrags: z.int().positive(),
+  }),
+  defaults: z.object({
+    steps: z.int().positive(),
+    scheduler: z.enum(SCHEDULERS),
+    noisePrior: z.enum(NOISE_PRIORS),
+    guidance: z.number(),
+    guidanceDecay: z.enum(GUIDANCE_DECAYS).optional(),
+    /** what another scheduler than the default one starts from */
+    byScheduler: z
+      .partialRecord(z.enum(SCHEDULERS), z.object({ steps: z.int().positive(), guidance: z.number() }))
+      .optional(),
+  }),
+  trainedOn: z.string().optional(),
+};
+
+const noise = {
+  kind: z.enum(['scaled_linear', 'linear']),
+  betaStart: z.number().positive(),
+  betaEnd: z.number().positive().max(1),
+  steps: z.int().positive(),
+};
+
+const warp = z.object({
+  ...common,
+  family: z.literal('warp'),
+  field: z.object({ downscale: z.int().positive() }),
+  schedule: z.object({
+    ...noise,
+    prediction: z.literal('x0'),
+    timesteps: z.record(z.string().regex(/^\d+$/), timesteps),
+  }),
+  graphs: z.object({ field: graph, encoder: graph, appearance: graph, denoiser: graph, decoder: graph }),
+});
+
+const lightningDrag = z.object({
+  ...common,
+  family: z.literal('lightningdrag'),
+  schedule: z.object({
+    ...noise,
+    prediction: z.literal('epsilon'),
+    spacing: z.literal('leading'),
+    offset: z.int().nonnegative(),
+    /** ᾱ after the last step: that of t = 0, or 1 */
+    finalAlpha: z.enum(['first', 'one']),
+    /** the timestep that the prior is noised to */
+    start: z.int().nonnegative(),
+  }),
+  prompt: z.object({
+    size: z.int().positive(),
+    mean: z.array(z.number()).length(3),
+    std: z.array(z.number().positive()).length(3),
+  }),
+  graphs: z.object({
+    vae_encoder: graph,
+    image_prompt: graph,
+    appearance: graph,
+    point_embedding: graph,
+    unet: graph,
+    unet_lcm: graph.optional(),
+    vae_decoder: graph,
+  }),
+});
+
+const schema = z.discriminatedUnion('family', [warp, lightningDrag]).superRefine((bundle, context) => {
+  const problem = (message: string): void => context.addIssue({ code: 'custom', message });
+  const { defaults, options, schedule } = bundle;
+  for (const n of bundle.family === 'warp' ? options.steps : []) {
+    const list = bundle.family === 'warp' ? bundle.schedule.timesteps[String(n)] : undefined;
+    if (list?.length !== n) problem(`schedule.timesteps lists ${list?.length ?? 0} timesteps for ${n} steps`);
+    if (list?.some((t, i) => t >= schedule.steps || t >= (list[i - 1] ?? Number.POSITIVE_INFINITY))) {
+      problem(`schedule.timesteps for ${n} steps must descend and stay below ${schedule.steps}`);
     }
-    const { defaults, options } = bundle;
-    if (!options.steps.includes(defaults.steps)) problem(`defaults.steps ${defaults.steps} is not among options.steps`);
-    if (!options.schedulers.some((s) => s === defaults.scheduler)) {
-      problem(`defaults.scheduler ${defaults.scheduler} is not among options.schedulers`);
-    }
-    if (!options.noisePriors.includes(defaults.noisePrior)) {
-      problem(`defaults.noisePrior ${defaults.noisePrior} is not among options.noisePriors`);
-    }
-  });
+  }
+  if (!options.steps.includes(defaults.steps)) problem(`defaults.steps ${defaults.steps} is not among options.steps`);
+  if (!options.schedulers.some((s) => s === defaults.scheduler)) {
+    problem(`defaults.scheduler ${defaults.scheduler} is not among options.schedulers`);
+  }
+  if (!options.noisePriors.includes(defaults.noisePrior)) {
+    problem(`defaults.noisePrior ${defaults.noisePrior} is not among options.noisePriors`);
+  }
+});
 
 /** The checked content of bundle.json, with the folder it lies in. */
 export type Bundle = z.infer<typeof schema> & { readonly folder: string };
+export type WarpBundle = Extract<Bundle, { family: 'warp' }>;
+export type LightningDragBundle = Extract<Bundle, { family: 'lightningdrag' }>;
 
 export async function readBundle(folder: string): Promise<Bundle> {
   const file = path.join(folder, 'bundle.json');
@@ -117,23 +173,27 @@ export async function readBundle(folder: string): Promise<Bundle> {
   return { ...parsed.data, folder };
 }
 
-/** Checks that each graph's file is there and is the one that bundle.json speaks of; returns their paths. */
-export async function verifyGraphs(bundle: Bundle): Promise<Record<GraphName, string>> {
+/** Checks that each graph's files are there and are the ones that bundle.json speaks of; returns the graphs' paths. */
+export async function verifyGraphs(bundle: Bundle): Promise<GraphFiles> {
   const entries = await Promise.all(
-    GRAPHS.map(async (name) => {
-      const { file, sha256, bytes } = bundle.graphs[name];
-      const full = path.join(bundle.folder, file);
-      const found = await stat(full).catch(() => undefined);
-      if (found === undefined) throw new EngineError('BUNDLE_INVALID', `bundle ${bundle.name}: ${full} is missing`);
-      if (found.size !== bytes) throw corrupt(bundle, full, `${bytes} bytes`, `${found.size}`);
-      const hash = createHash('sha256');
-      await pipeline(createReadStream(full), hash);
-      const actual = hash.digest('hex');
-      if (actual !== sha256) throw corrupt(bundle, full, `sha256 ${sha256.slice(0, 12)}…`, `${actual.slice(0, 12)}…`);
-      return [name, full] as const;
+    Object.entries(bundle.graphs as Record<string, z.infer<typeof graph>>).map(async ([name, entry]) => {
+      await verifyFile(bundle, entry);
+      if (entry.data !== undefined) await verifyFile(bundle, entry.data);
+      return [name, path.join(bundle.folder, entry.file)] as const;
     }),
   );
-  return Object.fromEntries(entries) as Record<GraphName, string>;
+  return Object.fromEntries(entries);
+}
+
+async function verifyFile(bundle: Bundle, { file, sha256, bytes }: z.infer<typeof graph>): Promise<void> {
+  const full = path.join(bundle.folder, file);
+  const found = await stat(full).catch(() => undefined);
+  if (found === undefined) throw new EngineError('BUNDLE_INVALID', `bundle ${bundle.name}: ${full} is missing`);
+  if (found.size !== bytes) throw corrupt(bundle, full, `${bytes} bytes`, `${found.size}`);
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(full), hash);
+  const actual = hash.digest('hex');
+  if (actual !== sha256) throw corrupt(bundle, full, `sha256 ${sha256.slice(0, 12)}…`, `${actual.slice(0, 12)}…`);
 }
 
 function corrupt(bundle: Bundle, file: string, expected: string, actual: string): EngineError {

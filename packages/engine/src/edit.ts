@@ -19,7 +19,7 @@ import { deriveMask, featherInside, maskBox, reachHandles } from './mask.js';
 import { decodeMask, decodePhoto, encodeMask, previewSize, resizeRgb } from './raster.js';
 import { candidateSeed, checkDrags, checkSettings } from './request.js';
 import { preview, previewView, type Run, sample } from './sample.js';
-import { encode, type Machine, makeFrame, openScene, warpedPicture } from './scene.js';
+import { type Machine, makeFrame, warpedPicture } from './scene.js';
 import { Stopwatch } from './stopwatch.js';
 import type { EditEvent, EditInput } from './types.js';
 
@@ -75,14 +75,14 @@ export async function* runEdit(
 
   // 3. the dense field and preview 0, the warp; then what the encoders make of the region
   const key = `${hash}:${Object.values(view.region).join()}:${view.work.width}x${view.work.height}`;
-  const scene = await openScene(machine, frame, photo, stages[0] as PhotoDrag[], key, clock);
+  const scene = await machine.family.openScene(machine, frame, photo, stages[0] as PhotoDrag[], key, clock);
   const previewBase = await clock.time('preview', () => resizeRgb(photo.flat, photo, previewSize(photo)));
   const run: Run = { machine, settings, frame, clock, previewBase, totalSteps, breathe };
   const coarse = previewView(view);
   const warped = await clock.time('preview', () => warpedPicture(scene, coarse.work));
   yield await preview(run, 0, 0, warped, coarse);
   await breathe();
-  const reused = await encode(machine, scene, key, clock);
+  const reused = await machine.family.encode(machine, scene, key, clock);
 
   // 4. each candidate: stages of sampling, then the result at the photo's size
   for (let index = 0; index < settings.candidates; index++) {
@@ -91,8 +91,8 @@ export async function* runEdit(
     for (const [stage, stageDrags] of stages.entries()) {
       let current = scene;
       if (stage > 0) {
-        current = await openScene(machine, frame, result, stageDrags, undefined, clock);
-        await encode(machine, current, undefined, clock);
+        current = await machine.family.openScene(machine, frame, result, stageDrags, undefined, clock);
+        await machine.family.encode(machine, current, undefined, clock);
       }
       const picture = yield* sample(run, current, index, seed, stage);
       await breathe();

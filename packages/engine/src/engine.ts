@@ -6,11 +6,14 @@ import { LRUCache } from 'lru-cache';
 import { bundleInfo, readBundle, verifyGraphs } from './bundle.js';
 import { runEdit } from './edit.js';
 import { asEngineError, EngineError, throwIfCancelled } from './errors.js';
+import { lightningDragFamily } from './lightningdrag/family.js';
+import { gaussian } from './noise.js';
 import { encodePng, type Photo } from './raster.js';
 import { type Observer, openRuntime } from './runtime.js';
 import { encodingBytes, type Machine } from './scene.js';
 import { cumulativeAlphas } from './scheduler.js';
 import type { Device, EditEvent, EditInput, EngineInfo } from './types.js';
+import { warpFamily } from './warp.js';
 
 export interface Engine {
   readonly info: EngineInfo;
@@ -46,7 +49,9 @@ export async function openObservedEngine(bundleDir: string, options: OpenOptions
   const runtime = await openRuntime(bundle, files, options.device ?? 'auto', options.threads, observe);
   const machine: Machine = {
     bundle,
+    family: bundle.family === 'warp' ? warpFamily(bundle) : lightningDragFamily(bundle),
     runtime,
+    noise: gaussian,
     alphas: cumulativeAlphas(bundle.schedule),
     photos: new LRUCache<string, Photo>({
       maxSize: PHOTO_CACHE,

@@ -34,6 +34,8 @@ export interface SizeRules {
   readonly area: number;
   readonly multiple: number;
   readonly minSide: number;
+  /** small pictures are brought up to the area, which the networks need */
+  readonly enlarge?: boolean | undefined;
 }
 
 /** The part `region` of a photo, seen by the networks at size `work`. scaleX, scaleY: work pixels per photo pixel. */
@@ -115,7 +117,8 @@ function chooseWorkSize(region: Size, rules: SizeRules): Size {
   const { area, multiple } = rules;
   const minSide = Math.ceil(rules.minSide / multiple) * multiple;
   const pixels = region.width * region.height;
-  let scale = Math.min(1, Math.sqrt(area / pixels));
+  const fitting = Math.sqrt(area / pixels);
+  let scale = rules.enlarge === true ? fitting : Math.min(1, fitting);
   const shortSide = Math.min(region.width, region.height);
   if (shortSide * scale < minSide) scale = Math.min(minSide / shortSide, Math.sqrt((area * AREA_SLACK) / pixels));
   const fit = (length: number): number => Math.max(minSide, Math.round((length * scale) / multiple) * multiple);

@@ -6,6 +6,7 @@ import { randomInt } from 'node:crypto';
 import type { Bundle } from './bundle.js';
 import { EngineError } from './errors.js';
 import { type PhotoDrag, photoPoint, type Size } from './geometry.js';
+import { timestepsOf } from './lightningdrag/schedule.js';
 import {
   type EditInput,
   type EditOptions,
@@ -38,11 +39,12 @@ export interface Settings {
 export function checkSettings(input: EditInput, bundle: Bundle): Settings {
   const { options: takes, defaults } = bundle;
   const given: EditOptions = input.options ?? {};
-  const steps = given.steps ?? defaults.steps;
-  if (!takes.steps.includes(steps)) throw unsupported(bundle, 'steps', steps, takes.steps);
   const scheduler = oneOf('scheduler', given.scheduler ?? defaults.scheduler, SCHEDULERS);
   if (!takes.schedulers.some((s) => s === scheduler))
     throw unsupported(bundle, 'scheduler', scheduler, takes.schedulers);
+  const usual = defaults.byScheduler?.[scheduler] ?? defaults;
+  const steps = given.steps ?? usual.steps;
+  if (!takes.steps.includes(steps)) throw unsupported(bundle, 'steps', steps, takes.steps);
   const noisePrior = oneOf('noisePrior', given.noisePrior ?? defaults.noisePrior, NOISE_PRIORS);
   if (!takes.noisePriors.includes(noisePrior)) throw unsupported(bundle, 'noisePrior', noisePrior, takes.noisePriors);
   for (const name of ['pointAugmentation', 'sequential'] as const) {
@@ -52,13 +54,19 @@ export function checkSettings(input: EditInput, bundle: Bundle): Settings {
     seed: checkSeed(input.seed),
     candidates: whole('candidates', input.candidates ?? 1, 1, MAX_CANDIDATES),
     steps,
-    timesteps: bundle.schedule.timesteps[String(steps)] as number[], // the bundle's own check saw to it
+    timesteps: timestepsFor(bundle, scheduler, steps),
     scheduler,
-    ...checkGuidance(given, bundle, steps),
+    ...checkGuidance({ ...given, guidance: given.guidance ?? usual.guidance }, bundle, steps),
     noisePrior,
     pointAugmentation: given.pointAugmentation ?? false,
     sequential: given.sequential ?? false,
   };
+}
+
+function timestepsFor(bundle: Bundle, scheduler: Scheduler, steps: number): readonly number[] {
+  const { schedule } = bundle;
+  if ('timesteps' in schedule) return schedule.timesteps[String(steps)] as number[]; // the bundle's own check saw to it
+  return timestepsOf(scheduler, steps, schedule.steps, schedule.offset);
 }
 
 function checkGuidance(

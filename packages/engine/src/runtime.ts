@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
 import * as ort from 'onnxruntime-node';
-import type { Bundle, GraphName } from './bundle.js';
+import type { Bundle, GraphFiles, GraphName } from './bundle.js';
 import { asEngineError, EngineError, firstLine } from './errors.js';
 import type { Device } from './types.js';
 
@@ -41,20 +41,34 @@ export interface Runtime {
 
 export async function openRuntime(
   bundle: Bundle,
-  files: Record<GraphName, string>,
+  files: GraphFiles,
   wanted: Device,
   threads = availableParallelism(),
   observe?: Observer,
 ): Promise<Runtime> {
-  const { device, reason, sessions } = await openSessions(bundle, files, wanted, threads);
+  const later = laterGraphs(bundle);
+  const first = Object.fromEntries(Object.entries(files).filter(([name]) => !later.has(name)));
+  const { device, reason, sessions } = await openSessions(bundle, first, wanted, threads);
+  const opened = (graph: GraphName): ort.InferenceSession => {
+    const session = sessions.get(graph);
+    if (session !== undefined) return session;
+    throw new EngineError('BUNDLE_INVALID', `bundle ${bundle.name} has no network "${graph}"`);
+  };
   return {
     device,
     deviceReason: reason,
     threads,
-    inputs: (graph) => sessions[graph].inputNames,
-    outputs: (graph) => sessions[graph].outputNames,
+    inputs: (graph) => opened(graph).inputNames,
+    outputs: (graph) => opened(graph).outputNames,
     async run(graph, store) {
-      const session = sessions[graph];
+      const file = files[graph];
+      if (!sessions.has(graph) && file !== undefined) {
+        const session = await createSession(file, device, threads).catch((error: unknown) => {
+          throw asEngineError(error, `loading the ${graph} network`);
+        });
+        sessions.set(graph, session);
+      }
+      const session = opened(graph);
       const inputs = new Map<string, Tensor>();
       const feeds: Record<string, ort.Tensor> = {};
       for (const name of session.inputNames) {
@@ -86,24 +100,27 @@ export async function openRuntime(
       return ms;
     },
     async close() {
-      await Promise.all(Object.values(sessions).map((session) => session.release()));
+      await Promise.all([...sessions.values()].map((session) => session.release()));
     },
   };
 }
 
+type Sessions = Map<string, ort.InferenceSession>;
+
 interface Opened {
   device: ConcreteDevice;
   reason: string;
-  sessions: Record<GraphName, ort.InferenceSession>;
+  sessions: Sessions;
+}
+
+/** Networks of several gigabytes that only another scheduler than the default one needs: opened at their first use. */
+function laterGraphs(bundle: Bundle): ReadonlySet<string> {
+  if (bundle.family === 'warp' || bundle.graphs.unet_lcm === undefined) return new Set();
+  return new Set([bundle.defaults.scheduler === 'LCM' ? 'unet' : 'unet_lcm']);
 }
 
 /** `auto` takes CUDA, then a hardware WebGPU adapter, then the CPU, and tells why; a device asked for by name is never replaced. */
-async function openSessions(
-  bundle: Bundle,
-  files: Record<GraphName, string>,
-  wanted: Device,
-  threads: number,
-): Promise<Opened> {
+async function openSessions(bundle: Bundle, files: GraphFiles, wanted: Device, threads: number): Promise<Opened> {
   const skipped: string[] = [];
   for (const device of wanted === 'auto' ? (['cuda', 'webgpu', 'cpu'] as const) : [wanted]) {
     const obstacle = whyNot(device);
@@ -133,19 +150,15 @@ async function openSessions(
   throw new EngineError('DEVICE_UNAVAILABLE', `no device works: ${skipped.join('; ')}`);
 }
 
-async function createAll(
-  files: Record<GraphName, string>,
-  device: ConcreteDevice,
-  threads: number,
-): Promise<Record<GraphName, ort.InferenceSession>> {
-  const opened: [string, ort.InferenceSession][] = [];
+async function createAll(files: GraphFiles, device: ConcreteDevice, threads: number): Promise<Sessions> {
+  const opened: Sessions = new Map();
   try {
-    for (const [name, file] of Object.entries(files)) opened.push([name, await createSession(file, device, threads)]);
+    for (const [name, file] of Object.entries(files)) opened.set(name, await createSession(file, device, threads));
   } catch (error) {
-    await Promise.all(opened.map(([, session]) => session.release()));
+    await Promise.all([...opened.values()].map((session) => session.release()));
     throw error;
   }
-  return Object.fromEntries(opened) as Record<GraphName, ort.InferenceSession>;
+  return opened;
 }
 
 /** One graph's session. More options (profiling, no optimisation) are for measuring. */

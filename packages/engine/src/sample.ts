@@ -1,10 +1,10 @@
 /**
- * Sampling: from the noise prior to the finished x̂_0, decoded, with previews on the way. The same for every bundle of the warp family;
- * the arithmetic of a step is in scheduler.ts.
+ * Sampling: from the noise prior to the finished x̂_0, decoded, with previews on the way. The same for every family
+ * of bundles; the arithmetic of a step is in scheduler.ts.
  */
 
 import type { Size, View } from './geometry.js';
-import { gaussian, startFromPrior } from './noise.js';
+import { startFromPrior } from './noise.js';
 import { allFinite, type Rgb, renderPreview, toRgb } from './picture.js';
 import { encodePreview, previewSize } from './raster.js';
 import type { Settings } from './request.js';
@@ -35,7 +35,7 @@ export async function* sample(
   stage: number,
 ): AsyncGenerator<EditEvent, Rgb, void> {
   const { machine, settings, frame, clock, breathe } = run;
-  const { bundle, alphas } = machine;
+  const { bundle, family, alphas } = machine;
   const { timesteps } = settings;
   const store = new Map(scene.store);
   const size = { channels: bundle.latent.channels, ...latentSize(bundle, scene) };
@@ -46,14 +46,14 @@ export async function* sample(
   // x_T
   let x = await clock.time('sampling', () =>
     startFromPrior(settings.noisePrior, {
-      noise: gaussian(seed, streamOf(stage, 0), length),
+      noise: machine.noise(seed, streamOf(stage, 0), length),
       source: (store.get('latent') as Tensor).data,
       warped: (store.get('warped') as Tensor).data,
       mask: latentMask(frame, size),
       drags: scene.drags,
       ...size,
       downscale: bundle.latent.downscale,
-      alpha: alphaAt(0),
+      alpha: family.startAlpha(machine, timesteps),
     }),
   );
   const n = timesteps.length;
@@ -62,37 +62,36 @@ export async function* sample(
     await breathe();
     store.set('sample', { data: x, dims });
     store.set('timestep', { data: Float32Array.of(timesteps[i] as number), dims: [1] });
-    const x0 = await predict(run, store, i);
+    const x0 = await predict(run, store, i, alphaAt(i));
     const step = stage * settings.steps + i + 1;
     const last = i === n - 1;
     const latent: Tensor = { data: x0, dims };
     if (last) {
       await breathe();
-      const picture = await decode(run, store.set('latent_out', latent), frame.view.work);
+      const data = family.finish(machine, x, x0, settings, alphaAt(i));
+      const picture = await decode(run, store.set('latent_out', { data, dims }), frame.view.work);
       yield await preview(run, candidate, step, picture, frame.view);
       return picture;
     }
     if (candidate === 0 && worthPreview(i, n)) {
       await breathe();
-      small ??= (previewView(frame.view) !== frame.view && halfStore(machine.runtime, scene)) || false;
+      small ??= (previewView(frame.view) !== frame.view && halfStore(machine.runtime, family.decoder, scene)) || false;
       yield await previewOf(run, small || store, latent, step);
     }
     x = await clock.time('sampling', () =>
       settings.scheduler === 'LCM'
-        ? lcmStep(x0, gaussian(seed, streamOf(stage, i + 1), length), alphaAt(i + 1))
+        ? lcmStep(x0, machine.noise(seed, streamOf(stage, i + 1), length), alphaAt(i + 1))
         : ddimStep(x, x0, alphaAt(i), alphaAt(i + 1)),
     );
   }
 }
 
 /** x̂_0 of the current sample, guided where the settings say so. Without guidance the unconditional branch is not run at all. */
-async function predict(run: Run, store: Store, i: number): Promise<Float32Array> {
+async function predict(run: Run, store: Store, i: number, alpha: number): Promise<Float32Array> {
   const { machine, settings, clock } = run;
   const branch = async (pointScale: number): Promise<Float32Array> => {
     store.set('point_scale', { data: Float32Array.of(pointScale), dims: [1] });
-    clock.add('denoiser', await machine.runtime.run('denoiser', store));
-    const [, channels, h, w] = (store.get('sample') as Tensor).dims as [number, number, number, number];
-    return take(machine.bundle, store, 'x0', { channels, height: h, width: w }).data;
+    return machine.family.predict(machine, store, settings, alpha, clock);
   };
   const conditional = await branch(1);
   const scale = guidanceAt(settings.guidanceDecay, settings.guidance, i, settings.steps, settings.guidanceSteps);
@@ -103,7 +102,7 @@ async function predict(run: Run, store: Store, i: number): Promise<Float32Array>
 /** latent_out of the store → [size, RGB] */
 async function decode(run: Run, store: Store, size: Size): Promise<Rgb> {
   const { machine, clock } = run;
-  clock.add('decoder', await machine.runtime.run('decoder', store));
+  clock.add('decoder', await machine.runtime.run(machine.family.decoder, store));
   const picture = take(machine.bundle, store, 'picture', { channels: 3, ...size });
   return finite(await clock.time('composite', () => toRgb(picture.data)), 'the decoder');
 }

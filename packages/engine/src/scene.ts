@@ -3,13 +3,14 @@
  * that does not depend on the seed. edit.ts samples from it.
  */
 import type { LRUCache } from 'lru-cache';
-import type { Bundle } from './bundle.js';
+import type { Bundle, GraphName } from './bundle.js';
 import { EngineError } from './errors.js';
-import { type Grid, halve, resizeGrid, warpGrid, warpLatent } from './field.js';
+import { type Grid, halve, resizeGrid, warpGrid } from './field.js';
 import { type PhotoDrag, type Rect, type Size, sizeOf, toWork, type View, type WorkPoint } from './geometry.js';
 import { type Mask, workMask } from './mask.js';
 import { crop, type Rgb, toRgb, toTensor } from './picture.js';
 import { type Photo, resizeRgb } from './raster.js';
+import type { Settings } from './request.js';
 import type { Runtime, Store, Tensor } from './runtime.js';
 import type { Stopwatch } from './stopwatch.js';
 
@@ -32,7 +33,7 @@ export interface Frame {
 export interface Scene {
   readonly photo: Photo;
   readonly drags: readonly WorkDrag[];
-  /** image, mask, drags, field, visibility; encode() adds latent, warped, skip_*, ref_* */
+  /** image, mask and what the family's graphs make of them by name; see warp.ts and lightningdrag/family.ts */
   readonly store: Store;
   readonly field: Grid;
   readonly visibility: Grid;
@@ -41,27 +42,60 @@ export interface Scene {
 /** What an open bundle offers to every edit. */
 export interface Machine {
   readonly bundle: Bundle;
+  readonly family: Family;
   readonly runtime: Runtime;
   readonly encodings: LRUCache<string, Encoding>;
   readonly photos: LRUCache<string, Photo>;
   /** ᾱ_t of every training timestep */
   readonly alphas: Float64Array;
+  /** where noise comes from: gaussian of noise.ts, but for tests that bring their own */
+  readonly noise: (seed: number, stream: number, length: number) => Float32Array;
+}
+
+/** What differs between kinds of bundles, behind one interface: edit.ts and sample.ts know no network by name. */
+export interface Family {
+  /** takes `latent_out` and what else it needs, makes `picture` */
+  readonly decoder: GraphName;
+
+  /** Brings the photo's region before the networks, with a dense field that says where every pixel comes from. */
+  openScene(
+    machine: Machine,
+    frame: Frame,
+    photo: Photo,
+    drags: readonly PhotoDrag[],
+    key: string | undefined,
+    clock: Stopwatch,
+  ): Promise<Scene>;
+
+  /**
+   * Adds `latent`, `warped` (the latent, warped by the field) and all that the denoiser and the decoder take beside the sample, from
+   * the cache where an earlier edit saw the same region. Returns whether no encoder had to run.
+   */
+  encode(machine: Machine, scene: Scene, key: string | undefined, clock: Stopwatch): Promise<boolean>;
+
+  /** ᾱ that the prior is noised to */
+  startAlpha(machine: Machine, timesteps: readonly number[]): number;
+
+  /** x̂_0 of `sample` at `timestep`, whose ᾱ is `alpha`; `point_scale` tells whether the points are seen. */
+  predict(machine: Machine, store: Store, settings: Settings, alpha: number, clock: Stopwatch): Promise<Float32Array>;
+
+  /** The final latent from the last x_t, its x̂_0 and its ᾱ. */
+  finish(machine: Machine, x: Float32Array, x0: Float32Array, settings: Settings, alpha: number): Float32Array;
 }
 
 export function makeFrame(mask: Mask, view: View, box: Rect, alpha: Uint8Array): Frame {
   return { view, box, alpha, mask: workMask(mask, view) };
 }
 
-/** Brings the photo's region to work size and lets the field network tell where every pixel comes from. */
-export async function openScene(
+/** What every family starts from: the region at work size, the mask, and the drags in work pixels. */
+export async function layScene(
   machine: Machine,
   frame: Frame,
   photo: Photo,
   drags: readonly PhotoDrag[],
   key: string | undefined,
   clock: Stopwatch,
-): Promise<Scene> {
-  const { bundle, runtime } = machine;
+): Promise<{ store: Store; drags: WorkDrag[] }> {
   const { view } = frame;
   const { work } = view;
   const image = await clock.time('prepare', async () => {
@@ -71,18 +105,11 @@ export async function openScene(
     const rgb = await resizeRgb(region, sizeOf(view.region), work);
     return { data: toTensor(rgb, work), dims: [1, 3, work.height, work.width] };
   });
-  const inWork = drags.map((d) => ({ handle: toWork(view, d.handle), target: toWork(view, d.target) }));
-  const points = inWork.flatMap((d) => [d.handle.x, d.handle.y, d.target.x, d.target.y]);
   const store: Store = new Map([
     ['image', image],
     ['mask', { data: frame.mask, dims: [1, 1, work.height, work.width] }],
-    ['drags', { data: Float32Array.from(points), dims: [1, inWork.length, 4] }],
   ]);
-  clock.add('field', await runtime.run('field', store));
-  const cells = { height: work.height / bundle.field.downscale, width: work.width / bundle.field.downscale };
-  const field = take(bundle, store, 'field', { channels: 2, ...cells });
-  const visibility = take(bundle, store, 'visibility', { channels: 1, ...cells });
-  return { photo, drags: inWork, store, field, visibility };
+  return { store, drags: drags.map((d) => ({ handle: toWork(view, d.handle), target: toWork(view, d.target) })) };
 }
 
 /** The region warped by the field, without any denoising: [size, RGB], where `size` is the work size or half of it. */
@@ -95,40 +122,31 @@ export function warpedPicture(scene: Scene, size: Size): Rgb {
 }
 
 /**
- * Adds what the encoder and the appearance encoder make of the region, from the cache if an earlier edit saw the same one, and the
- * source latent warped by the field. Returns whether it was cached.
+ * Puts tensors that depend on nothing but `key` into the store: from the cache if an earlier edit made them, else by `make`, which
+ * returns their names. Returns whether they were cached.
  */
-export async function encode(
+export async function recall(
   machine: Machine,
-  scene: Scene,
+  store: Store,
   key: string | undefined,
-  clock: Stopwatch,
+  make: () => Promise<readonly string[]>,
 ): Promise<boolean> {
-  const { bundle, runtime, encodings } = machine;
-  const { store } = scene;
-  const known = key === undefined ? undefined : encodings.get(key);
-  if (known !== undefined) for (const [name, tensor] of known) store.set(name, tensor);
-  else {
-    clock.add('encoder', await runtime.run('encoder', store));
-    clock.add('appearance', await runtime.run('appearance', store));
-    if (key !== undefined) {
-      const names = ['image', ...runtime.outputs('encoder'), ...runtime.outputs('appearance')];
-      encodings.set(key, new Map(names.map((name) => [name, store.get(name) as Tensor])));
-    }
+  const known = key === undefined ? undefined : machine.encodings.get(key);
+  if (known !== undefined) {
+    for (const [name, tensor] of known) store.set(name, tensor);
+    return true;
   }
-  const { height, width } = latentSize(bundle, scene);
-  const latent = take(bundle, store, 'latent', { channels: bundle.latent.channels, height, width });
-  const warped = await clock.time('sampling', () => warpLatent(latent, scene.field, bundle.latent.downscale));
-  store.set('warped', { data: warped.data, dims: [1, warped.channels, height, width] });
-  return known !== undefined;
+  const names = await make();
+  if (key !== undefined) machine.encodings.set(key, new Map(names.map((name) => [name, store.get(name) as Tensor])));
+  return false;
 }
 
 /**
  * The decoder's inputs at half their size, for previews at a quarter of the cost: everything averaged 2×2, the field in the smaller
  * pixels. Undefined if the decoder takes something that has no size. `latent_out`, which changes with every step, is left out.
  */
-export function halfStore(runtime: Runtime, scene: Scene): Store | undefined {
-  const names = runtime.inputs('decoder').filter((name) => name !== 'latent_out');
+export function halfStore(runtime: Runtime, decoder: GraphName, scene: Scene): Store | undefined {
+  const names = ['image', ...runtime.inputs(decoder).filter((name) => !['image', 'latent_out'].includes(name))];
   const halved = names.map((name) => [name, halfTensor(scene.store.get(name), name === 'field' ? 0.5 : 1)] as const);
   return halved.every((entry): entry is readonly [string, Tensor] => entry[1] !== undefined)
     ? new Map(halved)

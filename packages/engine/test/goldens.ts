@@ -1,6 +1,5 @@
 /** The golden tensors of the LightningDrag family and the tiny bundle they belong to; see goldens/lightningdrag/README.md. */
 import { readFile, writeFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import type { Rgb } from '../src/picture.js';
 import type { Tensor } from '../src/runtime.js';
@@ -117,4 +116,11 @@ export function goldenDrags({ height, width, drags }: Case) {
   return all;
 }
 
-export const goldenFolder = fileURLToPath(FOLDER);
+/** The tiny bundle made to work at 128 × 128, so that whole edits are quick. */
+export async function smallBundle() {
+  const dir = await tinyBundle();
+  const json = JSON.parse(await readFile(dir.file('bundle.json'), 'utf8')) as { size: object };
+  json.size = { area: 128 * 128, multiple: 64, minSide: 64, enlarge: true };
+  await writeFile(dir.file('bundle.json'), JSON.stringify(json));
+  return dir;
+}

@@ -1,9 +1,9 @@
 /** LightningDrag's pure functions against the reference's golden tensors. */
 import { describe, expect, it } from 'vitest';
 import { clipPixels } from '../src/lightningdrag/clip.js';
+import { interpolatedField } from '../src/lightningdrag/interpolate.js';
 import { labelMaps } from '../src/lightningdrag/points.js';
 import { timestepsOf } from '../src/lightningdrag/schedule.js';
-import { interpolatedField } from '../src/lightningdrag/warp.js';
 import type { WorkDrag } from '../src/scene.js';
 import { goldenPicture, readGolden, tensor } from './goldens.js';
 

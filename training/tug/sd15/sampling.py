@@ -23,8 +23,8 @@ RunGraph = Callable[[str, Store], Store]
 START = 999  # the prior is noised to here, whatever timestep sampling starts from (section 3: noised source latent)
 LCM_ORIGINAL_STEPS, LCM_TIMESTEP_SCALING, LCM_SIGMA = 50, 10.0, 0.5
 CLIP_SIZE = 224
-CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
-CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 DECAYS = ("none", "linear", "square", "quadratic", "inv_square")
 
 
@@ -91,7 +91,8 @@ def clip_pixels(picture: Array) -> Array:
     pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC), np.float32)
     top, left = (size[1] - CLIP_SIZE) // 2, (size[0] - CLIP_SIZE) // 2
     pixels = pixels[top : top + CLIP_SIZE, left : left + CLIP_SIZE] / 255
-    return ((pixels - CLIP_MEAN) / CLIP_STD).transpose(2, 0, 1)[None].astype(np.float32)
+    mean, std = np.float32(CLIP_MEAN), np.float32(CLIP_STD)
+    return ((pixels - mean) / std).transpose(2, 0, 1)[None]
 
 
 def prepare(run: RunGraph, picture: Array, mask: Array, drags: Array) -> Store:
