@@ -74,3 +74,18 @@ def test_unknown_cases_are_left_out():
     bound = metrics.paired_ratio(np.array([1.0, np.nan, 3.0]), np.array([2.0, 2.0, np.nan]))
     assert bound.value == 0.5 and bound.count == 1
     assert metrics.mean_bound(np.array([np.nan])).count == 0
+
+
+def test_the_scoring_network_is_lite2_as_pytorch_has_it(picture):
+    import torch
+
+    from tug.features import Features
+
+    perceptual = metrics.Perceptual()
+    with torch.no_grad():
+        expected = Features("lite2")(metrics.to_tensor(picture))
+    for one, two in zip(perceptual.maps(picture), expected, strict=True):
+        assert one.shape == two.shape
+        assert (one - two).abs().max() < 1e-3 * two.abs().max()
+    assert perceptual.between(perceptual.maps(picture), expected) < 1e-4
+    assert perceptual.between(perceptual.maps(picture), perceptual.maps(255 - picture)) > 0.1

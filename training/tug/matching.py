@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .metrics import Array, Perceptual, to_tensor
+from .metrics import Array, Perceptual
 
 GRID = 4  # working pixels a cell of the similarity map
 
@@ -41,8 +41,9 @@ class MatcherConfig:
 
 @dataclass
 class Prepared:
-    """One picture at working size: similarity features [1, C, h, w] and colours float32 [H, W, 3]."""
+    """One picture at working size: lite2's maps, similarity features [1, C, h, w], and colours float32 [H, W, 3]."""
 
+    maps: list[Tensor]
     features: Tensor
     colours: Array
     factor: tuple[float, float]  # working px / picture px, (x, y)
@@ -50,7 +51,7 @@ class Prepared:
 
 class Matcher:
     def __init__(self, perceptual: Perceptual | None = None, config: MatcherConfig | None = None) -> None:
-        self.network = (perceptual or Perceptual()).network
+        self.perceptual = perceptual or Perceptual()
         self.config = config or MatcherConfig()
 
     @torch.no_grad()
@@ -60,13 +61,15 @@ class Matcher:
         scale = (self.config.area / (height * width)) ** 0.5
         h, w = max(64, round(height * scale / 16) * 16), max(64, round(width * scale / 16) * 16)
         small = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-        maps = self.network(to_tensor(small))[1:]
+        maps = self.perceptual.maps(small)
         size = (h // GRID, w // GRID)
         parts = [
             F.interpolate(F.normalize(m, dim=1), size=size, mode="bilinear", align_corners=False) * weight**0.5
-            for m, weight in zip(maps, self.config.weights, strict=True)
+            for m, weight in zip(maps[1:], self.config.weights, strict=True)
         ]
-        return Prepared(F.normalize(torch.cat(parts, 1), dim=1), small.astype(np.float32), (w / width, h / height))
+        return Prepared(
+            maps, F.normalize(torch.cat(parts, 1), dim=1), small.astype(np.float32), (w / width, h / height)
+        )
 
     def match(self, source: Prepared, drags: Array, result: Prepared, mask: Array | None = None) -> Array:
         """drags [N, 4] in source pixels → where their handles' content lies in the result, [N, 2]; mask [H, W] limits

@@ -6,10 +6,13 @@ and leaves its case out. `Perceptual` scores with lite2, a feature network that 
 
 from __future__ import annotations
 
+import io
+import warnings
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import onnxruntime
 import torch
 from torch import Tensor
 
@@ -104,14 +107,27 @@ def to_tensor(image: Array) -> Tensor:
 
 
 class Perceptual:
-    """Perceptual distance by lite2's feature maps (0 = identical), over a region or the whole picture."""
+    """Perceptual distance by lite2's feature maps (0 = identical), over a region or the whole picture.
 
-    def __init__(self) -> None:
-        self.network = Features("lite2")
+    The network runs in ONNX Runtime, which folds its normalisations: twice as fast as PyTorch on a CPU."""
 
-    @torch.no_grad()
+    def __init__(self, threads: int = 1) -> None:
+        network, file = Features("lite2"), io.BytesIO()
+        names = [f"map_{index}" for index in range(4)]
+        axes = {name: {2: f"h{i}", 3: f"w{i}"} for i, name in enumerate(["image", *names])}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            example = torch.zeros(1, 3, 256, 320)
+            torch.onnx.export(
+                network, (example,), file, input_names=["image"], output_names=names, dynamic_axes=axes, dynamo=False
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = threads, 3
+        self.session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+
     def maps(self, image: Array) -> list[Tensor]:
-        return self.network(to_tensor(image))
+        """Feature maps of uint8 [H, W, 3] at 1/2, 1/4, 1/8 and 1/16."""
+        return [torch.from_numpy(m) for m in self.session.run(None, {"image": to_tensor(image).numpy()})]
 
     @torch.no_grad()
     def between(self, one: list[Tensor], two: list[Tensor], region: Array | None = None) -> float:

@@ -76,7 +76,9 @@ class Scorer:
     def score(self, item: Item, results: dict[str, Result]) -> dict[str, Row]:
         case = item.case
         rows = {name: self._plain(case, result) for name, result in results.items()}
-        maps = {name: self.perceptual.maps(result.picture) for name, result in results.items()}
+        maps = {}
+        if case.target is not None or self.matcher is None:
+            maps = {name: self.perceptual.maps(result.picture) for name, result in results.items()}
         if case.target is not None:
             self._against_truth(case, {k: r for k, r in results.items() if k != TRUTH}, maps, rows)
         self._against_source(case, results, maps, rows)
@@ -114,18 +116,19 @@ class Scorer:
                 row["epe_moving"] = end_point_error(result.field, case.field, moving)
 
     def _against_source(self, case: Case, results: dict[str, Result], maps: Maps, rows: dict[str, Row]) -> None:
-        source_maps = self.perceptual.maps(case.source)
         lengths = np.hypot(*(case.drags[:, 2:] - case.drags[:, :2]).T)
         moved = lengths >= 1
-        prepared = self.matcher.prepare(case.source) if self.matcher else None
+        if self.matcher is None:
+            source_maps = self.perceptual.maps(case.source)
+            for name in results:
+                rows[name]["fidelity"] = 1 - self.perceptual.between(maps[name], source_maps)
+            return
+        here = self.matcher.prepare(case.source)
         for name, result in results.items():
-            row = rows[name]
-            row["fidelity"] = 1 - self.perceptual.between(maps[name], source_maps)
-            if self.matcher is None or prepared is None:
-                continue
-            there = self.matcher.prepare(result.picture)
-            whole = drag_distances(self.matcher, prepared, there, case.drags, None)
-            within = drag_distances(self.matcher, prepared, there, case.drags, case.mask)
+            row, there = rows[name], self.matcher.prepare(result.picture)
+            row["fidelity"] = 1 - self.perceptual.between(there.maps, here.maps)
+            whole = drag_distances(self.matcher, here, there, case.drags, None)
+            within = drag_distances(self.matcher, here, there, case.drags, case.mask)
             if moved.any():
                 row["distance"], row["distance_mask"] = float(whole[moved].mean()), float(within[moved].mean())
                 row["length"] = float(lengths[moved].mean())
