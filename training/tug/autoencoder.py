@@ -112,5 +112,6 @@ class Decoder(nn.Module):
         shown = 1 - (1 - resize(visibility, mask)) * mask
         warped = moved(image, mask, 1)
         out = self.out(self.at_full(torch.cat([x, warped * shown, shown], 1))).float()
-        gate = shown * torch.sigmoid(out[:, 3:] + 5)  # nothing of the photo gets through where it is hidden
+        # nothing of the photo gets through where it is hidden, all of it where it is likely to belong
+        gate = (1.5 * shown - 0.25).clamp(0, 1) * torch.sigmoid(out[:, 3:] + 5)
         return gate * warped + (1 - gate) * out[:, :3]
