@@ -1,4 +1,4 @@
-// Types every GraphQL document in src/ against the contract, offline. Writes src/api/generated/, which git ignores.
+// Types every GraphQL document in src/ against the contract, offline. Writes src/generated/, which git ignores.
 import { fileURLToPath } from 'node:url';
 import { generate } from '@graphql-codegen/cli';
 
@@ -11,7 +11,7 @@ await generate(
     documents: [here('../src/api/operations.ts')],
     silent: true,
     generates: {
-      [here('../src/api/generated/')]: {
+      [here('../src/generated/')]: {
         preset: 'client',
         presetConfig: { fragmentMasking: false },
         config: {

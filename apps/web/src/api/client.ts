@@ -4,7 +4,7 @@
  */
 
 import { type ErrorCode, isErrorCode, TugError } from '@tug/schema';
-import type { TypedDocumentString } from './generated/graphql';
+import type { TypedDocumentString } from '@/generated/graphql';
 
 /** A request that never got an answer. */
 export class Unreachable extends Error {

@@ -1,6 +1,6 @@
 /** Every GraphQL document that the page sends. `npm run generate` types them from the contract. */
 
-import { graphql } from './generated';
+import { graphql } from '@/generated';
 
 graphql(`
   fragment PersonParts on User { id name color }

@@ -9,7 +9,7 @@ import { Dialog } from '@/ui/dialog';
 import { HelpDialog } from './help-dialog';
 import { HistoryPanel } from './history-panel';
 import { ReviewBar, RevisionBar, Strip } from './review-bar';
-import { RunPanel, RunProgress, stepText } from './run-panel';
+import { RunOutcome, RunPanel, RunProgress, stepText } from './run-panel';
 import { AreaSetting, DragList, RunSettings } from './run-settings';
 import { useCanEdit, useFeed, useRoom, useSession, useUi } from './session';
 import { ShareDialog } from './share-dialog';
@@ -30,7 +30,7 @@ export function Editor() {
   return (
     <main className="fixed inset-0 overflow-hidden overscroll-none">
       <Stage />
-      <header className="pointer-events-none absolute inset-x-0 top-0 z-20 flex items-start gap-2 p-3 max-sm:p-2">
+      <header className="pointer-events-none absolute inset-x-0 top-0 z-20 flex items-start gap-2 p-3 pt-[max(12px,env(safe-area-inset-top))] max-sm:p-2 max-sm:pt-[max(8px,env(safe-area-inset-top))]">
         <TopBar />
       </header>
       {wide && (
@@ -81,13 +81,15 @@ function BottomBar({ wide }: { wide: boolean }) {
         ) : (
           <>
             {view.kind === 'running' && (!wide || view.run.edit.candidates.length > 0) && (
-              <div className="pop flex w-full items-center gap-3 rounded-panel bg-surface p-2.5 shadow-panel md:w-auto">
+              <div className="pop flex w-full max-w-md flex-col gap-2.5 rounded-panel bg-surface p-2.5 shadow-panel md:w-auto">
                 {view.run.edit.candidates.length > 0 && (
                   <Strip run={view.run} index={view.candidate?.index ?? view.preview?.candidate ?? 0} />
                 )}
                 {!wide && <RunProgress run={view.run} slim />}
               </div>
             )}
+            {!wide && view.kind === 'head' && <RunOutcome />}
+            {!wide && view.kind === 'head' && <FirstHint />}
             <div className="flex w-full items-center justify-center gap-2">
               {!wide && view.kind === 'head' && <PhoneUndo />}
               <BrushSize />
@@ -97,6 +99,18 @@ function BottomBar({ wide }: { wide: boolean }) {
         )}
       </div>
     </div>
+  );
+}
+
+/** Says how to begin, where no panel does. */
+function FirstHint() {
+  const none = useRoom((state) => state.loaded && state.shared.drags.length === 0 && state.shared.strokes.length === 0);
+  const drags = useUi((state) => state.tool === 'drag');
+  if (!useCanEdit() || !none || !drags) return null;
+  return (
+    <p className="pop pointer-events-none rounded-full bg-ink/85 px-3.5 py-1.5 text-[13px] font-medium text-page">
+      Press on a part and pull it where it belongs
+    </p>
   );
 }
 
@@ -113,8 +127,12 @@ function PhoneUndo() {
 function ZoomControl() {
   const session = useSession();
   const scale = useStore(session.stage.viewport, (viewport) => Math.round(viewport.scale * 100));
+  // The bar under a result needs the width on a small screen.
+  const yields = useStageView().kind === 'review';
   return (
-    <div className="absolute bottom-3 left-3 z-10 flex items-center rounded-panel bg-surface p-0.5 shadow-panel">
+    <div
+      className={`absolute bottom-3 left-3 z-10 flex ${yields ? 'max-xl:hidden' : ''} items-center rounded-panel bg-surface p-0.5 shadow-panel`}
+    >
       <IconButton label="Zoom out" shortcut="−" side="top" onClick={() => session.stage.zoomStep(-1)} testId="zoom-out">
         <Minus size={16} />
       </IconButton>

@@ -4,6 +4,7 @@
 
 import { Kbd } from '@/ui/button';
 import { Dialog } from '@/ui/dialog';
+import { useModKey } from '@/ui/use-mod-key';
 import { TOOLS } from './store';
 
 const GROUPS: readonly { readonly title: string; readonly keys: readonly (readonly [string, string])[] }[] = [
@@ -11,7 +12,7 @@ const GROUPS: readonly { readonly title: string; readonly keys: readonly (readon
   {
     title: 'Run',
     keys: [
-      ['Ctrl ⏎', 'Run (also R)'],
+      ['Mod ⏎', 'Run (also R)'],
       ['Esc', 'Cancel the run'],
       ['C', 'Hold to compare'],
       ['⏎', 'Accept the result'],
@@ -27,8 +28,8 @@ const GROUPS: readonly { readonly title: string; readonly keys: readonly (readon
       ['⇧ + arrow', 'Ten pixels at once'],
       ['Tab', 'Next end'],
       ['Del', 'Remove'],
-      ['Ctrl Z', 'Undo your change'],
-      ['Ctrl ⇧ Z', 'Redo'],
+      ['Mod Z', 'Undo your change'],
+      ['Mod ⇧ Z', 'Redo'],
     ],
   },
   {
@@ -46,6 +47,7 @@ const GROUPS: readonly { readonly title: string; readonly keys: readonly (readon
 ];
 
 export function HelpDialog({ onClose }: { onClose: () => void }) {
+  const mod = useModKey();
   return (
     <Dialog open onClose={onClose} title="Keys" wide testId="help">
       <div className="grid gap-x-10 gap-y-6 sm:grid-cols-2">
@@ -63,7 +65,7 @@ export function HelpDialog({ onClose }: { onClose: () => void }) {
                         /^[–+]$/.test(key) && keys.length > 4 ? (
                           <span key={key}>{key}</span>
                         ) : (
-                          <Kbd key={key}>{key}</Kbd>
+                          <Kbd key={key}>{key === 'Mod' ? mod : key}</Kbd>
                         ),
                       )}
                   </dd>

@@ -17,6 +17,8 @@ const FADE_MS = 240;
 interface LayersProps {
   picture: Picture;
   head: Picture;
+  /** the head, small, shown until the first picture is there */
+  thumbnail: string;
   /** the head is shown alone, at once */
   comparing: boolean;
   /** where previews may cover the head; null = everywhere */
@@ -24,11 +26,14 @@ interface LayersProps {
   onError: () => void;
 }
 
-export function Layers({ picture, head, comparing, mask, onError }: LayersProps) {
+export function Layers({ picture, head, thumbnail, comparing, mask, onError }: LayersProps) {
   const [layers, setLayers] = useState<readonly Layer[]>([{ ...picture, ready: false }]);
   const top = layers[layers.length - 1];
   if (top && top.id !== picture.id) {
-    setLayers([...layers.filter((layer) => layer.ready).slice(-1), { ...picture, ready: false }]);
+    const shown = layers.filter((layer) => layer.ready);
+    const again = shown.find((layer) => layer.id === picture.id);
+    const others = shown.filter((layer) => layer.id !== picture.id);
+    setLayers([...others.slice(-1), again ?? { ...picture, ready: false }]);
   }
   // The address may change while the picture stays: signed addresses expire. It is taken only after the old one failed.
   const [failed, setFailed] = useState<string | null>(null);
@@ -52,6 +57,7 @@ export function Layers({ picture, head, comparing, mask, onError }: LayersProps)
 
   return (
     <>
+      {layers.length === 1 && !top?.ready && <img src={thumbnail} alt="" data-placeholder="" />}
       <Original key={head.id} src={head.src} />
       {layers.map((layer) => (
         <img
@@ -65,7 +71,7 @@ export function Layers({ picture, head, comparing, mask, onError }: LayersProps)
           data-testid={layer.id === top?.id ? `${layer.kind}-image` : undefined}
           data-step={layer.step}
           data-ready={layer.ready || undefined}
-          data-entering={layer.ready && layers.length > 1 ? '' : undefined}
+          data-entering={layer.ready && layers.length > 1 && layer.id === top?.id ? '' : undefined}
           style={{
             visibility: layer.ready && !comparing ? 'visible' : 'hidden',
             ...(layer.kind === 'preview' ? masked : {}),

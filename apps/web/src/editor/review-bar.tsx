@@ -16,7 +16,7 @@ export function ReviewBar({ run, candidate }: { run: Run; candidate: Candidate }
     <section
       aria-label="Results"
       data-testid="review"
-      className="pop flex w-full max-w-[640px] flex-col gap-2 rounded-panel bg-surface p-2.5 shadow-panel"
+      className="pop flex w-full max-w-[720px] flex-col gap-2 rounded-panel bg-surface p-2.5 shadow-panel"
     >
       {run.edit.warnings.length > 0 && (
         <p className="flex items-start gap-2 px-1 text-[13px] text-warn" data-testid="warnings">

@@ -34,18 +34,12 @@ export function RunControl() {
   const canEdit = useCanEdit();
   const pending = usePending();
   const drags = useRoom((state) => state.shared.drags.length);
-  const aside = useAsideRun();
-  const failed = useFailedRun();
   if (view.kind === 'running') return <RunProgress run={view.run} />;
   if (!canEdit) return <p className="text-[13px] text-ink-2">Editors run; you will see the result form here.</p>;
   return (
     <div className="flex flex-col gap-2">
-      {failed && <FailedRun run={failed} />}
-      <Tip
-        label={drags === 0 ? 'Place a drag first' : 'Let the picture follow the drags'}
-        shortcut="Ctrl ⏎"
-        side="left"
-      >
+      <RunOutcome />
+      <Tip label={drags === 0 ? 'Place a drag first' : 'Let the picture follow the drags'} shortcut="Mod ⏎" side="left">
         <span>
           <Button
             look="accent"
@@ -59,13 +53,22 @@ export function RunControl() {
           </Button>
         </span>
       </Tip>
-      {aside && (
-        <Button look="quiet" size="small" wide onClick={() => session.recall(aside)} testId="recall">
-          <RotateCcw size={15} /> Show the last results again
-        </Button>
-      )}
       <EngineLine />
     </div>
+  );
+}
+
+/** What is left of the newest run: why it failed, or the way back to results that were put aside. */
+export function RunOutcome() {
+  const session = useSession();
+  const aside = useAsideRun();
+  const failed = useFailedRun();
+  if (failed) return <FailedRun run={failed} />;
+  if (!aside) return null;
+  return (
+    <Button size="small" wide onClick={() => session.recall(aside)} testId="recall">
+      <RotateCcw size={15} /> Show the last results again
+    </Button>
   );
 }
 
@@ -140,7 +143,7 @@ function FailedRun({ run }: { run: Run }) {
       role="alert"
       data-testid="run-error"
       data-code={run.edit.error?.code}
-      className="pop rounded-control bg-warn-soft p-3"
+      className="pop w-full max-w-md rounded-control bg-warn-soft p-3 max-md:shadow-panel"
     >
       <p className="mb-1 flex items-center gap-1.5 font-semibold text-warn">
         <TriangleAlert size={15} /> The run failed

@@ -4,8 +4,8 @@
 import { Check, Copy, Link2 } from 'lucide-react';
 import { useEffect, useState } from 'react';
 import { explain } from '@/api/client';
-import type { Role, ShareLinksQuery } from '@/api/generated/graphql';
 import { CreateShareLink, RevokeShareLink, ShareLinks } from '@/api/operations';
+import type { Role, ShareLinksQuery } from '@/generated/graphql';
 import { call } from '@/session/guest';
 import { Button, Spinner } from '@/ui/button';
 import { Dialog } from '@/ui/dialog';

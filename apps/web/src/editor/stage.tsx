@@ -28,7 +28,8 @@ export function Stage() {
   const head = feed.head ?? session.canvas.head;
   const headPicture: Picture = { id: `revision ${head.id}`, src: head.url, kind: 'head' };
   const shown = useMemo(() => pictureOf(view, feed), [view, feed]) ?? headPicture;
-  const mask = useLoaded(view.kind === 'running' && view.preview ? view.run.edit.maskUrl : null);
+  const run = view.kind === 'running' || view.kind === 'review' ? view.run : null;
+  const mask = useLoaded(run && Object.keys(run.previews).length > 0 ? run.edit.maskUrl : null);
 
   useEffect(() => {
     if (!stage.current || !picture.current || !overlay.current || !warp.current) return;
@@ -72,6 +73,7 @@ export function Stage() {
         <Layers
           picture={shown}
           head={headPicture}
+          thumbnail={head.thumbnailUrl}
           comparing={comparing}
           mask={mask}
           onError={() => session.feed.refresh()}

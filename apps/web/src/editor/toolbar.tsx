@@ -85,7 +85,7 @@ export function UndoButtons() {
     <div className="flex items-center">
       <IconButton
         label="Undo your last change"
-        shortcut="Ctrl Z"
+        shortcut="Mod Z"
         side="top"
         disabled={!canUndo}
         onClick={() => session.room.undo()}
@@ -95,7 +95,7 @@ export function UndoButtons() {
       </IconButton>
       <IconButton
         label="Redo"
-        shortcut="Ctrl ⇧ Z"
+        shortcut="Mod ⇧ Z"
         side="top"
         disabled={!canRedo}
         onClick={() => session.room.redo()}

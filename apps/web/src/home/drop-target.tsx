@@ -5,12 +5,14 @@ import { CircleAlert, ImageUp } from 'lucide-react';
 import { useRef } from 'react';
 import { useStore } from 'zustand';
 import { Button, Kbd } from '@/ui/button';
+import { useModKey } from '@/ui/use-mod-key';
 import { beginning, beginWith } from './begin';
 
 export function DropTarget({ dragging }: { dragging: boolean }) {
   const input = useRef<HTMLInputElement>(null);
   const state = useStore(beginning);
   const pick = () => input.current?.click();
+  const mod = useModKey();
 
   return (
     <section
@@ -57,7 +59,7 @@ export function DropTarget({ dragging }: { dragging: boolean }) {
               <ImageUp size={18} /> Choose a photo
             </Button>
             <span className="flex items-center gap-1.5 text-ink-2 pointer-coarse:hidden">
-              or paste one <Kbd>Ctrl</Kbd>
+              or paste one <Kbd>{mod}</Kbd>
               <Kbd>V</Kbd>
             </span>
           </div>

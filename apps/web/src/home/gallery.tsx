@@ -4,8 +4,8 @@
 import { Trash2, Users } from 'lucide-react';
 import { useCallback, useEffect, useState } from 'react';
 import { explain } from '@/api/client';
-import type { MyCanvasesQuery } from '@/api/generated/graphql';
 import { DeleteCanvas, MyCanvases } from '@/api/operations';
+import type { MyCanvasesQuery } from '@/generated/graphql';
 import { call, recallGuest } from '@/session/guest';
 import { Button } from '@/ui/button';
 import { Confirm } from '@/ui/dialog';

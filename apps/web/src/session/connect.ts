@@ -5,8 +5,8 @@
 
 import { createClient } from 'graphql-ws';
 import { createStore, type StoreApi } from 'zustand/vanilla';
-import type { CanvasEventsSubscription } from '@/api/generated/graphql';
 import { CanvasEvents, RecentEdits } from '@/api/operations';
+import type { CanvasEventsSubscription } from '@/generated/graphql';
 import { adoptEdit, adoptHead, adoptRecent, type Edit, EMPTY_FEED, type Feed, type Revision, reduceFeed } from './feed';
 import { call, ensureGuest } from './guest';
 

@@ -8,7 +8,7 @@ import type {
   CanvasPartsFragment,
   EditPartsFragment,
   RevisionPartsFragment,
-} from '@/api/generated/graphql';
+} from '@/generated/graphql';
 
 export type CanvasEvent = CanvasEventsSubscription['canvasEvents'];
 export type Edit = EditPartsFragment;

@@ -5,8 +5,8 @@
 
 import { createStore } from 'zustand/vanilla';
 import { hasCode, send } from '@/api/client';
-import type { PersonPartsFragment, TypedDocumentString } from '@/api/generated/graphql';
 import { SignInAsGuest, Viewer } from '@/api/operations';
+import type { PersonPartsFragment, TypedDocumentString } from '@/generated/graphql';
 import { friendlyName } from './names';
 
 export type Person = PersonPartsFragment;

@@ -3,6 +3,7 @@
 
 import { Tooltip } from 'radix-ui';
 import type { ComponentProps, ReactNode } from 'react';
+import { useModKey } from './use-mod-key';
 
 type Look = 'accent' | 'solid' | 'quiet' | 'danger';
 
@@ -43,7 +44,7 @@ interface IconButtonProps extends Omit<ComponentProps<'button'>, 'className'> {
   children: ReactNode;
 }
 
-/** A square button with an icon; its name is its tooltip. */
+/** A square button with an icon; its name is its tooltip. In shortcuts, Mod stands for the machine's command key. */
 export function IconButton({ label, shortcut, active, side = 'bottom', testId, children, ...props }: IconButtonProps) {
   return (
     <Tip label={label} side={side} {...(shortcut ? { shortcut } : {})}>
@@ -68,6 +69,7 @@ interface TipProps {
 }
 
 export function Tip({ label, shortcut, side = 'bottom', children }: TipProps) {
+  const mod = useModKey();
   return (
     <Tooltip.Provider delayDuration={450} skipDelayDuration={250}>
       <Tooltip.Root>
@@ -81,7 +83,9 @@ export function Tip({ label, shortcut, side = 'bottom', children }: TipProps) {
           >
             {label}
             {shortcut && (
-              <kbd className="rounded bg-page/20 px-1.5 font-sans text-[11px] font-semibold">{shortcut}</kbd>
+              <kbd className="rounded bg-page/20 px-1.5 font-sans text-[11px] font-semibold">
+                {shortcut.replace('Mod', mod)}
+              </kbd>
             )}
           </Tooltip.Content>
         </Tooltip.Portal>
