@@ -24,11 +24,13 @@ export interface OpenDatabase extends AsyncDisposable {
 const TRANSACTIONS = { maxWait: 20_000, timeout: 20_000 };
 const ADVISORY_LOCK = 72707369;
 
-/** PGlite's own parameters, without the -F that turns fsync off, so that what was acknowledged survives a crash. */
-const DURABLE = [
+/**
+ * PGlite's own parameters, without the -F that turns fsync off, so that what was acknowledged survives a crash; and with less of
+ * the memory that its pages may take, which saves 130 MB.
+ */
+const START_PARAMETERS = [
   ...PGlite.defaultStartParams.filter((parameter) => parameter !== '-F'),
-  '-c',
-  'wal_sync_method=open_datasync',
+  ...['-c', 'wal_sync_method=open_datasync', '-c', 'shared_buffers=16MB'],
 ];
 
 /** Opens PostgreSQL if an address is given, else PGlite in the folder; applies the migrations that are missing. */
@@ -45,7 +47,7 @@ export async function openDatabase(options: {
 
 async function openEmbedded(folder: string, migrations: Migration[]): Promise<OpenDatabase> {
   await mkdir(folder, { recursive: true });
-  const pglite = await PGlite.create({ dataDir: folder, startParams: DURABLE });
+  const pglite = await PGlite.create({ dataDir: folder, startParams: START_PARAMETERS });
   try {
     await migrate(
       {

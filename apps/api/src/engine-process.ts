@@ -161,12 +161,17 @@ export class EngineProcess implements AsyncDisposable {
       };
       signal.addEventListener('abort', stop, { once: true });
       this.post({ type: 'edit', ...job });
-    }).finally(() => {
-      signal.removeEventListener('abort', stop);
-      clearTimeout(deadline);
-      clearTimeout(kill);
-      this.running = null;
-    });
+    })
+      .catch((error: unknown) => {
+        this.post({ type: 'cancel', id: job.id }); // nobody hears what it still has to say
+        throw error;
+      })
+      .finally(() => {
+        signal.removeEventListener('abort', stop);
+        clearTimeout(deadline);
+        clearTimeout(kill);
+        this.running = null;
+      });
     await handled;
     if (timedOut) return { kind: 'timedOut' };
     return signal.aborted ? { kind: 'cancelled' } : outcome;

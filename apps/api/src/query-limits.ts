@@ -16,8 +16,8 @@ import {
   type ValidationRule,
 } from 'graphql';
 
-/** Tokens of a document; given to the parser. */
-export const MAX_TOKENS = 4_000;
+/** Tokens of a document, given to the parser; some hundred drags written out fit. */
+export const MAX_TOKENS = 20_000;
 
 const MAX_THINGS = 20_000;
 const MAX_FIRST = 100;

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { BreakingChangeType, buildSchema, findBreakingChanges, getIntrospectionQuery, printSchema } from 'graphql';
+import { createClient } from 'graphql-ws';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import WebSocket from 'ws';
 import { createSchema } from '../src/graphql.js';
@@ -44,13 +45,35 @@ describe('over HTTP', () => {
   test.each([
     ['depth', `{ canvases { edges { node { head { ${'parent { '.repeat(20)} id ${'} '.repeat(20)} } } } } }`],
     ['aliases', `{ ${Array.from({ length: 60 }, (_, index) => `a${index}: viewer { id }`).join(' ')} }`],
-    ['tokens', `{ viewer { ${'id '.repeat(5000)} } }`],
+    ['tokens', `{ viewer { ${'id '.repeat(25_000)} } }`],
     [
       'lists in lists',
       '{ canvases(first: 100) { edges { node { edits(first: 100) { edges { node { canvas { edits(first: 100) { edges { node { id } } } } } } } } } } }',
     ],
   ])('too much of %s is QUERY_TOO_COMPLEX', async (_what, query) => {
     expect(await anybody.code(query)).toBe('QUERY_TOO_COMPLEX');
+  });
+
+  test('the same limits and codes hold over WebSocket', async () => {
+    const client = createClient({
+      url: `${tug.url.replace('http', 'ws')}/graphql`,
+      webSocketImpl: WebSocket,
+      retryAttempts: 0,
+    });
+    const code = async (query: string) => {
+      const answer = await client.iterate({ query }).next();
+      return answer.value?.errors?.[0]?.extensions?.code;
+    };
+    const error = await code(
+      `{ ${Array.from({ length: 60 }, (_, index) => `a${index}: viewer { id }`).join(' ')} }`,
+    ).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject([{ extensions: { code: 'QUERY_TOO_COMPLEX' } }]);
+    const watching = await code('subscription { canvasEvents(canvasId: "x") { __typename } }').catch(
+      (thrown: unknown) => thrown,
+    );
+    expect(watching).toMatchObject([{ extensions: { code: 'UNAUTHENTICATED' } }]);
+    expect(await code('{ engine { device } }')).toBe('ENGINE_UNAVAILABLE');
+    await client.dispose();
   });
 
   test('a mistake in the query is BAD_USER_INPUT and says where', async () => {
