@@ -407,8 +407,19 @@ export class StageController {
       brush: brushAt && { at: brushAt, radius: brushRadius, erase: tool === 'eraser' },
       crosshair: gesture.name === 'aiming' ? gesture.at : null,
       cursors: this.cursors(peers),
+      loupe: this.loupe(),
       scratch: this.scratch,
     };
+  }
+
+  /** What a finger holds, magnified; a mouse covers nothing. */
+  private loupe(): Scene['loupe'] {
+    const { gesture } = this.machine;
+    const image = this.elements?.picture.querySelector('img');
+    if (this.pointer?.kind !== 'touch' || !image) return null;
+    const color = this.colorOf(this.room.me.id);
+    if (gesture.name === 'placing') return { image, at: gesture.target, color };
+    return gesture.name === 'movingHandle' || gesture.name === 'movingTarget' ? { image, at: gesture.at, color } : null;
   }
 
   /** Others' cursors glide to where they are instead of jumping, 30 times a second as they come. */

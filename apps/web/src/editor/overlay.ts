@@ -6,6 +6,7 @@
 import { type CanvasPoint, type CanvasSize, isInsideCanvas, type SharedDrag, type StrokeGeometry } from '@tug/schema';
 import { readableOn } from '@/ui/color';
 import { type End, isPin } from './hit';
+import { drawLoupe, type Loupe } from './loupe';
 import type { MaskLayer } from './mask';
 import { type ScreenPoint, toScreen, type Viewport } from './viewport';
 
@@ -40,6 +41,7 @@ export interface Scene {
   readonly brush: { readonly at: ScreenPoint; readonly radius: number; readonly erase: boolean } | null;
   readonly crosshair: CanvasPoint | null;
   readonly cursors: readonly SceneCursor[];
+  readonly loupe: Loupe | null;
   /** scratch canvas of the overlay's size, for tinting the mask */
   readonly scratch: HTMLCanvasElement;
 }
@@ -61,6 +63,7 @@ export function drawScene(context: CanvasRenderingContext2D, scene: Scene): void
   if (scene.crosshair) drawCrosshair(context, toScreen(scene.viewport, scene.crosshair));
   if (scene.brush) drawBrush(context, scene.brush, scene.viewport.scale);
   for (const cursor of scene.cursors) drawCursor(context, scene, cursor);
+  if (scene.loupe) drawLoupe(context, scene.loupe, scene.viewport, scene.picture, scene.stage);
 }
 
 function drawMask(context: CanvasRenderingContext2D, scene: Scene): void {

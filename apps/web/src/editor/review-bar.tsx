@@ -49,7 +49,7 @@ export function ReviewBar({ run, candidate }: { run: Run; candidate: Candidate }
             </IconButton>
           )}
           <span className="max-sm:flex-1" />
-          <Button onClick={() => session.dismiss(run)} testId="discard">
+          <Button onClick={() => session.dismiss(run)} testId="discard" title="Put aside, for you alone (Esc)">
             {canEdit ? 'Discard' : 'Close'}
           </Button>
           {canEdit && (

@@ -46,7 +46,10 @@ export class EditorSession {
     this.feed = connectFeed(canvas.id, onLost);
     this.stage = new StageController(canvas, this.room, this.ui);
     this.stage.colorOf = (id) => this.colorOf(id);
-    this.stage.onDenied = () => toast('You can look but not change this picture. Ask its owner for an editing link.');
+    this.stage.onDenied = () => {
+      toast('You can look but not change this picture. Ask its owner for an editing link.');
+      this.stage.onDenied = () => {};
+    };
     this.stops.push(
       guest.subscribe((state, before) => {
         if (state.name !== before.name) this.room.show({ user: user() });
@@ -137,6 +140,7 @@ export class EditorSession {
 
   async rename(title: string): Promise<string> {
     const { renameCanvas } = await call(RenameCanvas, { canvasId: this.canvas.id, title });
+    document.title = `${renameCanvas.canvas.title} – Tug`;
     return renameCanvas.canvas.title;
   }
 

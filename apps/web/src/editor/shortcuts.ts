@@ -9,28 +9,34 @@ import { stageView } from './view';
 export function useShortcuts(): void {
   const session = useSession();
   useEffect(() => {
+    // A button that was clicked keeps the focus. Keys are the page's unless the keyboard brought the focus there.
+    let byKeyboard = false;
+    const point = () => {
+      byKeyboard = false;
+    };
     const down = (event: KeyboardEvent) => {
-      if (
-        event.defaultPrevented ||
-        event.isComposing ||
-        inField(event.target) ||
-        document.querySelector('[role="dialog"],[role="alertdialog"]')
-      )
-        return;
-      if (onKeyDown(session, event)) event.preventDefault();
+      if (event.key === 'Tab') byKeyboard = true;
+      if (event.defaultPrevented || event.isComposing || inField(event.target)) return;
+      if (document.querySelector('[role="dialog"],[role="alertdialog"]')) return;
+      if (onKeyDown(session, event, byKeyboard)) event.preventDefault();
     };
     const up = (event: KeyboardEvent) => {
-      if (event.key === ' ') session.stage.setSpace(false);
+      if (event.key === ' ') {
+        session.stage.setSpace(false);
+        if (!byKeyboard && !inField(event.target)) event.preventDefault();
+      }
       if (event.key.toLowerCase() === 'c') session.ui.setState({ comparing: false });
     };
     const blur = () => {
       session.stage.setSpace(false);
       session.ui.setState({ comparing: false });
     };
+    window.addEventListener('pointerdown', point, true);
     window.addEventListener('keydown', down);
     window.addEventListener('keyup', up);
     window.addEventListener('blur', blur);
     return () => {
+      window.removeEventListener('pointerdown', point, true);
       window.removeEventListener('keydown', down);
       window.removeEventListener('keyup', up);
       window.removeEventListener('blur', blur);
@@ -39,12 +45,12 @@ export function useShortcuts(): void {
 }
 
 /** True when the key was used. */
-function onKeyDown(session: EditorSession, event: KeyboardEvent): boolean {
+function onKeyDown(session: EditorSession, event: KeyboardEvent, byKeyboard: boolean): boolean {
   const { ui, room, stage } = session;
   const command = event.ctrlKey || event.metaKey;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const onStage = event.target instanceof HTMLElement && event.target.dataset['testid'] === 'stage';
-  const onControl = event.target instanceof HTMLElement && event.target !== document.body && !onStage;
+  const onControl = byKeyboard && event.target instanceof HTMLElement && event.target !== document.body && !onStage;
 
   if (command) {
     if (key === 'z' && session.canEdit) {
@@ -85,15 +91,12 @@ function onKeyDown(session: EditorSession, event: KeyboardEvent): boolean {
     ui.setState({ viewing: null });
     return true;
   }
-  const arrows = key.startsWith('Arrow');
-  if (onStage || (!onControl && key !== 'Tab') || ((arrows || key === 'Escape') && !onControl)) {
-    if (stage.key(event.key, event.shiftKey)) return true;
-  }
+  if ((onStage || (!onControl && key !== 'Tab')) && stage.key(event.key, event.shiftKey)) return true;
   if (view.kind === 'running' && key === 'Escape' && session.canEdit) {
     void session.cancel(view.run);
     return true;
   }
-  return pageKey(session, key, event);
+  return !(onControl && (key === ' ' || key === 'Enter')) && pageKey(session, key, event);
 }
 
 function pageKey(session: EditorSession, key: string, event: KeyboardEvent): boolean {
@@ -106,7 +109,6 @@ function pageKey(session: EditorSession, key: string, event: KeyboardEvent): boo
   }
   switch (key) {
     case ' ':
-      if (event.target instanceof HTMLButtonElement) return false;
       stage.setSpace(true);
       return true;
     case 'c':

@@ -38,6 +38,10 @@ export function Gallery() {
 
   useEffect(() => {
     void load(null, []);
+    // The browser's Back button brings the page as it was left: what was made since is missing in it.
+    const again = (event: PageTransitionEvent) => void (event.persisted && load(null, []));
+    window.addEventListener('pageshow', again);
+    return () => window.removeEventListener('pageshow', again);
   }, [load]);
 
   const remove = async (item: Item) => {
