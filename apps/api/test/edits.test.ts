@@ -48,6 +48,9 @@ describe('what is refused, with nothing stored', () => {
   });
 
   test('500 drags', async () => {
+    const literal = '{ handle: { x: 1, y: 1 }, target: { x: 2, y: 2 } } '.repeat(500);
+    const written = `mutation { startEdit(input: { canvasId: "${canvas.id}", drags: [${literal}] }) { edit { id } } }`;
+    expect(await ann.code(written)).toBe('BAD_USER_INPUT');
     expect(await refused({ drags: Array.from({ length: 500 }, (_, x) => drag(x / 2, 10, x / 2, 20)) })).toMatch(
       /500 drags are too many/,
     );
