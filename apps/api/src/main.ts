@@ -43,6 +43,6 @@ function explain(error: unknown): string {
   if (code === 'EACCES' && port !== undefined)
     return `Port ${port} may not be opened by this user; set PORT to one above 1023.`;
   if (code === 'EACCES' || code === 'EROFS' || code === 'ENOSPC') return `The data folder cannot be used: ${message}`;
-  if (code === 'ECONNREFUSED') return `The database at DATABASE_URL does not answer: ${message}`;
+  if (code === 'ECONNREFUSED' || code === 'ENOTFOUND') return `The database at DATABASE_URL does not answer (${code}).`;
   return stack ?? message ?? String(error);
 }

@@ -15,6 +15,8 @@ import { isMissingRow } from './database.js';
 
 const STORE_AFTER_MS = 250;
 const STORE_AT_LATEST_MS = 1_000;
+/** What may wait to be sent to somebody who does not read; then the connection is cut, and comes back to the state of that moment. */
+const MAX_UNSENT_BYTES = 32 * 1024 * 1024;
 const MAX_STATE_BYTES = 32 * 1024 * 1024;
 
 interface RoomContext {
@@ -96,11 +98,17 @@ export class Rooms {
       {},
     );
     this.sockets.add(socket);
+    const check = setInterval(
+      () => socket.bufferedAmount > MAX_UNSENT_BYTES && socket.terminate(),
+      STORE_AT_LATEST_MS * 5,
+    );
+    check.unref();
     socket.binaryType = 'nodebuffer';
     socket.on('message', (data: Buffer, isBinary) => {
       if (isBinary && !this.stopping) connection.handleMessage(new Uint8Array(data));
     });
     socket.on('close', (code, reason) => {
+      clearInterval(check);
       this.sockets.delete(socket);
       connection.handleClose({ code, reason: reason.toString() });
     });
