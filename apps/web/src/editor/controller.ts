@@ -3,22 +3,16 @@
  * that the frame shows has changed. Nothing here goes through React, so a moving pointer renders no component.
  */
 
-import {
-  type CanvasPoint,
-  type CanvasSize,
-  canvasPoint,
-  isInsideCanvas,
-  type SharedDrag,
-  type StrokeGeometry,
-} from '@tug/schema';
+import { type CanvasSize, isInsideCanvas, type SharedDrag, type StrokeGeometry } from '@tug/schema';
 import { createStore } from 'zustand/vanilla';
 import { newId } from '@/session/id';
-import type { Peer, Room } from '@/session/room';
+import type { Room } from '@/session/room';
+import { GlidingCursors } from './cursors';
 import { liveDrags } from './drags';
 import { hitTest, isPin, type PointerKind } from './hit';
 import { abandon, type Context, type Effect, IDLE, type Machine, type StageEvent, step } from './machine';
 import { MaskLayer } from './mask';
-import { drawScene, type Scene, type SceneCursor } from './overlay';
+import { drawScene, type Scene } from './overlay';
 import type { EditorStore } from './store';
 import {
   fit,
@@ -37,7 +31,6 @@ import {
 } from './viewport';
 import { WarpHint } from './warp';
 
-const SLOW_FRAME_MS = 45;
 const PULLING: ReadonlySet<string> = new Set(['placing', 'movingHandle', 'movingTarget', 'movingDrag']);
 
 interface StageElements {
@@ -81,10 +74,9 @@ export class StageController {
   private frame = 0;
   private elements: StageElements | null = null;
   private warp: WarpHint | null = null;
-  private slowFrames = 0;
   private readonly scratch: HTMLCanvasElement;
   private readonly mask: MaskLayer;
-  private readonly shownCursors = new Map<number, CanvasPoint>();
+  private readonly gliding = new GlidingCursors();
 
   constructor(
     readonly picture: CanvasSize,
@@ -361,17 +353,7 @@ export class StageController {
     if (!this.warp || !this.mode.hint || !PULLING.has(this.machine.gesture.name)) return false;
     const head = picture.querySelector('img');
     const drags = this.drags();
-    const shown = head !== null && drags.some((drag) => !isPin(drag)) && this.warp.draw(head, drags);
-    if (shown) {
-      // A hint that makes pulling stutter is worse than none.
-      const drawn = performance.now();
-      requestAnimationFrame(() => {
-        const slow = performance.now() - drawn > SLOW_FRAME_MS;
-        this.slowFrames = Math.max(this.slowFrames + (slow ? 1 : -0.25), 0);
-        if (this.slowFrames > 12) this.warp = null;
-      });
-    }
-    return shown;
+    return head !== null && drags.some((drag) => !isPin(drag)) && this.warp.draw(head, drags);
   }
 
   private scene(viewport: Viewport): Scene {
@@ -379,6 +361,8 @@ export class StageController {
     const { gesture } = this.machine;
     const drags = this.drags();
     const peers = this.room.peers;
+    const { cursors, moving } = this.gliding.next(peers, viewport.scale);
+    if (moving) queueMicrotask(() => this.invalidate());
     const hovered = gesture.name === 'idle' ? this.hover(drags) : null;
     const painting: StrokeGeometry[] = gesture.name === 'painting' ? [gesture] : [];
     const strokes = [
@@ -406,7 +390,7 @@ export class StageController {
       dragStrength: this.mode.dragStrength,
       brush: brushAt && { at: brushAt, radius: brushRadius, erase: tool === 'eraser' },
       crosshair: gesture.name === 'aiming' ? gesture.at : null,
-      cursors: this.cursors(peers),
+      cursors,
       loupe: this.loupe(),
       scratch: this.scratch,
     };
@@ -420,29 +404,6 @@ export class StageController {
     const color = this.colorOf(this.room.me.id);
     if (gesture.name === 'placing') return { image, at: gesture.target, color };
     return gesture.name === 'movingHandle' || gesture.name === 'movingTarget' ? { image, at: gesture.at, color } : null;
-  }
-
-  /** Others' cursors glide to where they are instead of jumping, 30 times a second as they come. */
-  private cursors(peers: readonly Peer[]): SceneCursor[] {
-    const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
-    const cursors: SceneCursor[] = [];
-    let moving = false;
-    for (const peer of peers) {
-      if (!peer.cursor) {
-        this.shownCursors.delete(peer.clientId);
-        continue;
-      }
-      const shown = this.shownCursors.get(peer.clientId) ?? canvasPoint(peer.cursor.x, peer.cursor.y);
-      const dx = peer.cursor.x - shown.x;
-      const dy = peer.cursor.y - shown.y;
-      const near = still || Math.hypot(dx, dy) * this.viewport.getState().scale < 0.5;
-      const at = near ? canvasPoint(peer.cursor.x, peer.cursor.y) : canvasPoint(shown.x + dx * 0.4, shown.y + dy * 0.4);
-      moving ||= !near;
-      this.shownCursors.set(peer.clientId, at);
-      cursors.push({ name: peer.user.name, color: peer.user.color, at });
-    }
-    if (moving) queueMicrotask(() => this.invalidate());
-    return cursors;
   }
 
   private hover(drags: readonly SharedDrag[]): string | null {

@@ -8,6 +8,8 @@ import type { CanvasSize, SharedDrag } from '@tug/schema';
 
 const CELLS = 56;
 const TEXTURE = 2048;
+const SLOW_FRAME_MS = 45;
+const MOST_SLOW_FRAMES = 12;
 /** x, y in clip space, u, v, opacity */
 const STRIDE = 5;
 
@@ -55,6 +57,7 @@ export class WarpHint {
   private readonly rows: number;
   private readonly indexCount: number;
   private picture = '';
+  private slowFrames = 0;
 
   private constructor(
     private readonly canvas: HTMLCanvasElement,
@@ -81,9 +84,10 @@ export class WarpHint {
     return gl && new WarpHint(canvas, gl, size);
   }
 
-  /** Draws the picture as the drags would move it; false while the picture is not loaded. */
+  /** Draws the picture as the drags would move it; false while the picture is not loaded, and once drawing proved slow. */
   draw(image: HTMLImageElement, drags: readonly Ends[]): boolean {
-    if (!image.complete || image.naturalWidth === 0 || this.gl.isContextLost()) return false;
+    if (this.slowFrames > MOST_SLOW_FRAMES || !image.complete || image.naturalWidth === 0 || this.gl.isContextLost())
+      return false;
     if (this.picture !== image.src) this.upload(image);
     this.move(drags);
     const { gl } = this;
@@ -91,7 +95,17 @@ export class WarpHint {
     gl.clear(gl.COLOR_BUFFER_BIT);
     gl.bufferSubData(gl.ARRAY_BUFFER, 0, this.vertices);
     gl.drawElements(gl.TRIANGLES, this.indexCount, gl.UNSIGNED_SHORT, 0);
+    this.watch();
     return true;
+  }
+
+  /** A hint that makes pulling stutter is worse than none. */
+  private watch(): void {
+    const drawn = performance.now();
+    requestAnimationFrame(() => {
+      const slow = performance.now() - drawn > SLOW_FRAME_MS;
+      this.slowFrames = Math.max(this.slowFrames + (slow ? 1 : -0.25), 0);
+    });
   }
 
   private move(drags: readonly Ends[]): void {
