@@ -32,6 +32,7 @@ FIGURES: dict[str, tuple[str, int, bool]] = {
     "sharpness_hole": ("sharpness, hole (×truth)", 2, True),
     "seam": ("seam gradient (×truth)", 2, False),
     "epe": ("end-point error (px)", 2, False),
+    "epe_in_place": ("… deformed in place (px)", 2, False),
     "distance": ("mean distance (px)", 2, False),
     "distance_mask": ("… within mask (px)", 2, False),
     "pin_distance": ("pins moved (px)", 2, False),
@@ -73,7 +74,9 @@ class Table:
 
     def best(self, methods: tuple[str, ...], figure: str) -> str:
         """The method among `methods` with the best mean: the hardest opponent there is for this figure."""
-        known = [name for name in methods if name in self.methods]
+        known = [name for name in methods if np.isfinite(self.values(name, figure)).any()]
+        if not known:
+            return ""
         sign = -1 if FIGURES[figure][2] else 1
         return min(known, key=lambda name: sign * np.nanmean(self.values(name, figure)))
 
@@ -98,12 +101,12 @@ def comparisons(table: Table, ours: str) -> tuple[list[str], dict[str, dict]]:
     """Paired 95 % bounds of one method against the naive and the best classical warps, as lines and as data."""
     lines = ["| figure | against | ours | theirs | difference | ratio |", "| --- | --- | --- | --- | --- | --- |"]
     data: dict[str, dict] = {}
-    for figure in ("psnr", "ssim", "perceptual", "perceptual_hole", "epe", "distance", "fidelity"):
+    for figure in ("psnr", "ssim", "perceptual", "perceptual_hole", "epe", "epe_in_place", "distance", "fidelity"):
         if not table.has(figure):
             continue
         digits = FIGURES[figure][1]
         rivals = {table.best(NAIVE, figure): "naive", table.best(CLASSICAL, figure): "best classical"}
-        if figure == "epe":
+        if figure.startswith("epe"):
             rivals[ours.rsplit(",", 1)[0] + ", interpolated"] = "interpolated field"
         if figure == "distance":
             rivals["no edit"] = "no edit"
@@ -143,7 +146,7 @@ def between_bundles(table: Table, bundles: list[Bundle], steps: int) -> list[str
     return lines
 
 
-def sheet_rows(table: Table, ours: str | None, side: int = 300) -> list[list[np.ndarray]]:
+def sheet_rows(table: Table, ours: str | None, size: tuple[int, int] = (330, 248)) -> list[list[np.ndarray]]:
     classical = table.best(CLASSICAL, "perceptual" if table.has("perceptual") else "fidelity")
     if not table.has("perceptual"):
         classical = "ARAP"  # without a truth: the one that looks best most often
@@ -153,10 +156,10 @@ def sheet_rows(table: Table, ours: str | None, side: int = 300) -> list[list[np.
         if not entry.pictures:
             continue
         case = entry.item.case
-        row = [edit_tile(case.source, case.mask, case.drags, entry.item.name[-44:], side, side)]
-        row += [tile(entry.pictures[name], name, side, side) for name in names if name in entry.pictures]
+        row = [edit_tile(case.source, case.mask, case.drags, entry.item.name[-44:], *size)]
+        row += [tile(entry.pictures[name], name, *size) for name in names if name in entry.pictures]
         if case.target is not None:
-            row.append(tile(case.target, "truth", side, side))
+            row.append(tile(case.target, "truth", *size))
         rows.append(row)
     return rows
 

@@ -114,6 +114,8 @@ class Scorer:
             if result.field is not None and case.field is not None:
                 row["epe"] = end_point_error(result.field, case.field, seen)
                 row["epe_moving"] = end_point_error(result.field, case.field, moving)
+                if visible.min() > SURE:  # deformed in place: nothing was pasted, nothing hidden
+                    row["epe_in_place"] = row["epe"]
 
     def _against_source(self, case: Case, results: dict[str, Result], maps: Maps, rows: dict[str, Row]) -> None:
         lengths = np.hypot(*(case.drags[:, 2:] - case.drags[:, :2]).T)
