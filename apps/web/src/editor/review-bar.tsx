@@ -148,7 +148,7 @@ export function RevisionBar({ revision }: { revision: Revision }) {
       className="pop flex flex-wrap items-center gap-2 rounded-panel bg-surface p-2.5 pl-4 shadow-panel"
     >
       <p className="mr-2 min-w-0">
-        <span className="font-semibold">Version {number}</span>
+        <span className="font-semibold">{number === 1 ? 'Original' : `Version ${number}`}</span>
         <span className="text-ink-2">
           , {revision.createdBy.name}, {ago(revision.createdAt)}
         </span>

@@ -42,7 +42,7 @@ export function RunControl() {
       <Tip label={drags === 0 ? 'Place a drag first' : 'Let the picture follow the drags'} shortcut="Mod ⏎" side="left">
         <span>
           <Button
-            look="accent"
+            look={view.kind === 'review' ? 'solid' : 'accent'}
             size="large"
             wide
             disabled={pending !== null || drags === 0}
