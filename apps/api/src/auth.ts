@@ -149,6 +149,7 @@ export class Auth {
     };
     const watching = this.watch(canvasId, check);
     arm(start);
+    check(); // `start` may have been read before a change that nobody here heard of
     return {
       [Symbol.dispose]: () => {
         disposed = true;

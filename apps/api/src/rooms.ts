@@ -30,7 +30,7 @@ const SERVER_ORIGIN = { source: 'local' } as const;
 export class Rooms {
   private readonly hocuspocus: Hocuspocus<RoomContext>;
   private readonly sockets = new Set<WebSocket>();
-  private stopping = false;
+  private phase: 'open' | 'stopping' | 'stopped' = 'open';
   private readonly sizes = new WeakMap<Y.Doc, number>();
   /** the database's head of every room that is open */
   private readonly heads = new Map<string, string>();
@@ -105,7 +105,7 @@ export class Rooms {
     check.unref();
     socket.binaryType = 'nodebuffer';
     socket.on('message', (data: Buffer, isBinary) => {
-      if (isBinary && !this.stopping) connection.handleMessage(new Uint8Array(data));
+      if (isBinary && this.phase === 'open') connection.handleMessage(new Uint8Array(data));
     });
     socket.on('close', (code, reason) => {
       clearInterval(check);
@@ -130,12 +130,13 @@ export class Rooms {
 
   /** Stores what is not stored yet and lets everybody go. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.stopping = true; // what comes from now on is not acknowledged, and its sender keeps it
+    this.phase = 'stopping'; // what comes from now on is not acknowledged, and its sender keeps it
     for (const socket of this.sockets) socket.close(1001, 'The server is stopping.');
     for (const document of [...this.hocuspocus.documents.values()]) {
       await Promise.all(document.getConnections().map((connection) => connection.waitForPendingMessages()));
       await this.store(document, document.name);
     }
+    this.phase = 'stopped';
     for (const socket of this.sockets) socket.terminate();
   }
 
@@ -175,6 +176,7 @@ export class Rooms {
   }
 
   private async store(document: Y.Doc, canvasId: string): Promise<void> {
+    if (this.phase === 'stopped') return; // everything was stored when it stopped
     const state = Uint8Array.from(Y.encodeStateAsUpdate(document));
     this.sizes.set(document, state.byteLength);
     try {
