@@ -10,7 +10,7 @@
 //     --write       write the report to benchmarks/speed.md
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism, cpus, loadavg } from 'node:os';
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
@@ -218,7 +218,8 @@ function render() {
 
 One ${SIDE}×${SIDE} edit with the bundle \`${engine.info.bundle}\` (${engine.info.precision}, ${engine.info.defaultSteps} steps) on the CPU:
 ${cpus()[0].model.trim()}, ${threads} threads, Node ${process.version}, ONNX Runtime ${process.versions.ort ?? '1.30'}.
-Medians over ${rounds} rounds, interleaved with the convolution that gives the machine's own rate. Made by \`npm run bench\`.
+Medians over ${rounds} rounds, interleaved with the convolution that gives the machine's own rate, at a load average of
+${loadavg()[0].toFixed(1)}. Made by \`npm run bench\`.
 
 | | first edit of a picture | second edit of it |
 | --- | ---: | ---: |

@@ -164,7 +164,7 @@ describe('pictures of any kind', () => {
     expect((await differences(image, result, wide)).outside).toBe(0);
     const meta = await sharp(previews[0]?.image).metadata();
     expect([meta.width, meta.height]).toEqual([320, 213]);
-    // the grain's period is a few pixels, far below what the work size can hold: enlarged from there, a tenth would be left
+    // the grain's period is a few pixels, far below what the work size can hold: enlarged from there, a hundredth would be left
     const grain = async (encoded: Uint8Array): Promise<number> => {
       const { data } = await sharp(encoded)
         .extract({ left: 1000, top: 900, width: 400, height: 200 })
