@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from tug.sd15 import make_goldens, sampling  # noqa: E402
 from tug.sd15.checkpoint import CheckpointError  # noqa: E402
-from tug.sd15.export import ImportConfig, import_checkpoint  # noqa: E402
-from tug.sd15.graphs import TorchGraphs, builders  # noqa: E402
+from tug.sd15.export import ImportConfig, export_graph, import_checkpoint  # noqa: E402
+from tug.sd15.graphs import Sizes, TorchGraphs, builders  # noqa: E402
 from tug.sd15.load import Checkpoint  # noqa: E402
 from tug.sd15.networks import DragUNet, point_maps  # noqa: E402
 from tug.sd15.random_checkpoint import make_random_checkpoint  # noqa: E402
@@ -85,15 +85,29 @@ def test_the_bundle_does_what_pytorch_does_at_any_size(
 
 
 def test_fp16_is_close_and_keeps_float32_at_its_edges(checkpoint: Path, bundle: Path, tmp_path: Path) -> None:
-    (half,) = import_checkpoint(ImportConfig(checkpoint, tmp_path / "half", "fp16"))
-    assert not (half / "unet_lcm.onnx").exists()
-    whole_bytes = sum(f.stat().st_size for f in bundle.glob("unet.onnx*"))
-    assert sum(f.stat().st_size for f in half.glob("unet.onnx*")) < 0.75 * whole_bytes
     opened = Checkpoint(checkpoint)
-    settings = sampling.Settings("DDIM", 2, 3.0)
-    ours, theirs = (run_edit(OnnxGraphs(folder), opened, settings, (128, 128)) for folder in (half, bundle))
+    graph = builders(opened, lcm=False)["unet"]().eval()
+    sizes = Sizes.of(opened, graph.networks[0])
+    export_graph(graph.half(), sizes, tmp_path / "unet.onnx", external_above=3_000_000)
+    assert not (tmp_path / "unet.onnx.data").exists()  # half of what stays outside in fp32
+    rng = np.random.default_rng(0)
+    store = {name: rng.standard_normal(sizes.shapes(128, 128)[name]).astype(np.float32) for name in graph.inputs}
+    store |= {"timestep": np.array([961.0], np.float32), "mask": np.ones((1, 1, 128, 128), np.float32)}
+    ours, theirs = (OnnxGraphs(folder)("unet", store)["epsilon"] for folder in (tmp_path, bundle))
     assert ours.dtype == np.float32
-    assert np.linalg.norm(ours - theirs) < 0.1 * np.linalg.norm(theirs)
+    assert np.linalg.norm(ours - theirs) < 0.03 * np.linalg.norm(theirs)
+
+
+def test_both_precisions_lie_side_by_side(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fewer(opened: Checkpoint, *, lcm: bool) -> dict[str, Any]:
+        return {name: build for name, build in builders(opened, lcm=lcm).items() if name in ("unet", "image_prompt")}
+
+    monkeypatch.setattr("tug.sd15.export.builders", fewer)
+    folders = import_checkpoint(ImportConfig(checkpoint, tmp_path / "models" / "drag", "both"))
+    assert sorted(folder.name for folder in folders) == ["drag", "drag-fp32"]
+    described = {folder.name: json.loads((folder / "bundle.json").read_text()) for folder in folders}
+    assert {name: content["precision"] for name, content in described.items()} == {"drag": "fp16", "drag-fp32": "fp32"}
+    assert described["drag"]["options"]["schedulers"] == ["DDIM"]
 
 
 def test_bundle_json_describes_the_files(bundle: Path) -> None:

@@ -140,7 +140,8 @@ def load_strict(module: nn.Module, tensors: dict[str, Any], file: Path) -> None:
     if unexpected:
         more = f" ({len(unexpected)} such tensors)" if len(unexpected) > 1 else ""
         raise CheckpointError(file, f"does not belong to this network{more}", tensor=unexpected[0])
-    module.load_state_dict({name: tensors[name].float() for name in wanted}, assign=True)
+    # one by one, so that the file's own half-precision copy is let go on the way
+    module.load_state_dict({name: tensors.pop(name).float() for name in wanted}, assign=True)
     module.requires_grad_(False).eval()
 
 

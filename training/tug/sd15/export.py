@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import io
 import json
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from typing import Any
 
 import onnx
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
@@ -29,6 +31,8 @@ TRACE_SIZE = (128, 192)
 WORK_SIZE = (512, 512)
 EXTERNAL_ABOVE = 1 << 30  # protobuf ends at 2 GiB; well before that a separate, memory-mapped file is better
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
+ONNX_TYPES = {torch.float32: onnx.TensorProto.FLOAT, torch.float16: onnx.TensorProto.FLOAT16}
+ALIGNMENT = 4096  # so that the file can be memory-mapped
 SPATIAL = {"image", "mask", "handle_map", "target_map", "latent", "masked_latent", "sample", "latent_out", *POINTS}
 LICENSE = (
     "CreativeML OpenRAIL-M (Stable Diffusion), MIT (sd-vae-ft-mse), Apache-2.0 (LightningDrag, IP-Adapter); "
@@ -91,38 +95,74 @@ def import_checkpoint(config: ImportConfig) -> list[Path]:
 
 
 def export_graph(graph: Graph, sizes: Sizes, file: Path, external_above: int = EXTERNAL_ABOVE) -> None:
-    """Traces at a small size, with names and open dimensions, and moves large weights to `<file>.data`."""
+    """Writes the graph with its weights inside, or in `<file>.data` if they are larger than `external_above`.
+
+    The exporter gets to see no weights, since it would copy them several times over; they are put in afterwards.
+    """
+    model = trace(graph, sizes)
+    weights = take_weights(model, graph.state_dict())
+    if sum(tensor.nbytes for tensor in weights.values()) <= external_above:
+        for initializer in model.graph.initializer:
+            initializer.raw_data = _bytes(weights[initializer.name])
+    else:
+        data = file.with_name(f"{file.name}.data")
+        with data.open("wb") as stream:
+            for initializer in model.graph.initializer:
+                stream.write(b"\0" * (-stream.tell() % ALIGNMENT))
+                content = _bytes(weights[initializer.name])
+                initializer.data_location = onnx.TensorProto.EXTERNAL
+                for key, value in (("location", data.name), ("offset", stream.tell()), ("length", len(content))):
+                    initializer.external_data.add(key=key, value=str(value))
+                stream.write(content)
+    file.write_bytes(model.SerializeToString())
+
+
+def trace(graph: Graph, sizes: Sizes) -> onnx.ModelProto:
+    """The graph with names and open dimensions, at a small size; its weights are inputs under their own names."""
     shapes = sizes.shapes(*TRACE_SIZE)
     example = tuple(torch.rand(shapes[name]) for name in graph.inputs)
-    axes = {name: {2: f"{name}_height", 3: f"{name}_width"} for name in SPATIAL & {*graph.inputs, *graph.outputs}}
-    axes |= {name: {1: f"{name}_length"} for name in {*REFERENCES} & {*graph.inputs, *graph.outputs}}
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory(dir=file.parent) as scratch:
+    names = {*graph.inputs, *graph.outputs}
+    axes = {name: {2: f"{name}_height", 3: f"{name}_width"} for name in SPATIAL & names}
+    axes |= {name: {1: f"{name}_length"} for name in names.intersection(REFERENCES)}
+    traced = io.BytesIO()
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's remarks on diffusers' shape checks
-        traced = Path(scratch) / file.name  # beyond 2 GB the exporter writes every weight to a file of its own
         torch.onnx.export(
             graph,
             example,
-            str(traced),
+            traced,
             input_names=graph.inputs,
             output_names=graph.outputs,
             dynamic_axes=axes,
             opset_version=OPSET,
+            export_params=False,
+            do_constant_folding=False,
             dynamo=False,
         )
-        size = sum(part.stat().st_size for part in Path(scratch).iterdir())
-        if size <= external_above:
-            shutil.move(traced, file)
-            return
-        model = onnx.load(traced)
-        onnx.save_model(
-            model,
-            str(file),
-            save_as_external_data=True,
-            all_tensors_to_one_file=True,
-            location=f"{file.name}.data",
-            size_threshold=1024,
-        )
-        file.with_name(f"{file.name}.data").chmod(0o644)
+    return onnx.load_from_string(traced.getvalue())
+
+
+def take_weights(model: onnx.ModelProto, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Turns the inputs that are weights into initializers, still without data; weights that are only transposed are
+    stored transposed. Returns the tensor of each initializer."""
+    graph = model.graph
+    inputs = [entry for entry in graph.input if entry.name not in state]
+    del graph.input[:]
+    graph.input.extend(inputs)
+    transposed = {
+        node.output[0]: node.input[0]
+        for node in graph.node
+        if node.op_type == "Transpose" and node.input[0] in state and state[node.input[0]].ndim == 2
+    }
+    nodes = [node for node in graph.node if node.output[0] not in transposed]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input}
+    weights = {name: state[name] for name in state if name in used}
+    weights |= {name: state[source].t() for name, source in transposed.items()}
+    for name, tensor in weights.items():
+        graph.initializer.add(name=name, dims=tensor.shape, data_type=ONNX_TYPES[tensor.dtype])
+    return weights
 
 
 def count_gflop(graph: Graph, sizes: Sizes) -> float:
@@ -176,6 +216,10 @@ def describe(name: str, precision: str, schedule: Schedule, graphs: dict[str, An
         "graphs": {name: graphs[name] for name in sorted(graphs)},
         "trainedOn": "see the cards of the weights that were imported",
     }
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.contiguous().numpy().tobytes()
 
 
 def _entry(file: Path) -> dict[str, Any]:
