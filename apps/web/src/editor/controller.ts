@@ -72,6 +72,7 @@ export class StageController {
   private spaceHeld = false;
   private pointer: { at: ScreenPoint; kind: PointerKind } | null = null;
   private frame = 0;
+  private gestureScale = 1;
   private elements: StageElements | null = null;
   private warp: WarpHint | null = null;
   private readonly scratch: HTMLCanvasElement;
@@ -100,6 +101,9 @@ export class StageController {
     stage.addEventListener('pointercancel', this.onPointerCancel, options);
     stage.addEventListener('pointerleave', this.onPointerLeave, options);
     stage.addEventListener('wheel', this.onWheel, { ...options, passive: false });
+    // Safari tells of a trackpad's pinch in events of its own.
+    stage.addEventListener('gesturestart', this.onGestureStart, options);
+    stage.addEventListener('gesturechange', this.onGestureChange, options);
     stage.addEventListener('blur', () => stage.removeAttribute('data-pointed'), options);
     stage.addEventListener('contextmenu', (event) => event.preventDefault(), options);
     const resize = new ResizeObserver(
@@ -232,6 +236,20 @@ export class StageController {
       const factor = wheelFactor(event.deltaY, event.deltaMode);
       this.setViewport(zoomBy(viewport, at, event.ctrlKey && Math.abs(event.deltaY) < 40 ? factor ** 3 : factor));
     }
+  };
+
+  private readonly onGestureStart = (event: Event): void => {
+    event.preventDefault();
+    this.gestureScale = 1;
+  };
+
+  private readonly onGestureChange = (event: Event): void => {
+    event.preventDefault();
+    if (!('scale' in event) || typeof event.scale !== 'number') return;
+    if (this.machine.gesture.name === 'pinching') return;
+    const at = this.pointer?.at ?? this.centre();
+    this.setViewport(zoomBy(this.viewport.getState(), at, event.scale / this.gestureScale));
+    this.gestureScale = event.scale;
   };
 
   private dispatch(event: StageEvent): boolean {

@@ -27,6 +27,7 @@ export function Editor() {
   const close = () => session.ui.setState({ panel: null });
   useShortcuts();
   useUnloadGuard();
+  useNoPageZoom();
   return (
     <main className="fixed inset-0 overflow-hidden overscroll-none">
       <Stage />
@@ -175,6 +176,15 @@ function LiveRegion() {
       </p>
     </div>
   );
+}
+
+/** Ctrl and the wheel zoom the picture; over a panel they would zoom the page, and nobody wants that here. */
+function useNoPageZoom(): void {
+  useEffect(() => {
+    const hold = (event: WheelEvent) => event.ctrlKey && event.preventDefault();
+    window.addEventListener('wheel', hold, { passive: false });
+    return () => window.removeEventListener('wheel', hold);
+  }, []);
 }
 
 /** Asks before a page is closed whose changes have not reached the server. */
