@@ -155,7 +155,7 @@ export function BrushSize() {
         onValueChange={([next]) =>
           session.ui.setState({ brushRadius: Math.round(BRUSH_LIMITS.min * Math.exp((next ?? 0) * log)) })
         }
-        className="relative flex h-6 w-44 touch-none items-center"
+        className="relative flex h-6 w-44 touch-none max-md:w-28 items-center"
       >
         <Slider.Track className="relative h-1 grow rounded-full bg-pressed">
           <Slider.Range className="absolute h-full rounded-full bg-ink-2" />
