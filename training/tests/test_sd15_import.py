@@ -18,10 +18,11 @@ pytest.importorskip("diffusers", reason="the extra tug-training[sd15] is not ins
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from tug.sd15 import make_goldens, sampling  # noqa: E402
-from tug.sd15.checkpoint import CheckpointError  # noqa: E402
+from tug.sd15.checkpoint import CheckpointError, load_strict  # noqa: E402
 from tug.sd15.export import ImportConfig, export_graph, import_checkpoint  # noqa: E402
 from tug.sd15.graphs import Sizes, TorchGraphs, builders  # noqa: E402
 from tug.sd15.load import Checkpoint  # noqa: E402
+from tug.sd15.lora import fuse
 from tug.sd15.networks import DragUNet, point_maps  # noqa: E402
 from tug.sd15.random_checkpoint import make_random_checkpoint  # noqa: E402
 
@@ -246,6 +247,29 @@ def test_an_unfinished_import_leaves_the_older_bundle_alone(copy: Path, tmp_path
         import_checkpoint(ImportConfig(copy, older, "fp32"))
     assert [path.name for path in older.parent.iterdir()] == ["bundle"]
     assert (older / "bundle.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    ("down", "up", "prefix"),
+    [(".lora_A.weight", ".lora_B.weight", "unet."), (".lora.down.weight", ".lora.up.weight", "unet.")],
+)
+def test_a_lora_in_another_spelling_is_the_same(checkpoint: Path, down: str, up: str, prefix: str) -> None:
+    opened = Checkpoint(checkpoint, lcm=True)
+    kohya = load_file(checkpoint / LORA)
+    unet = opened._inner_unet(in_channels=9)
+    names = {"lora_unet_" + name.replace(".", "_"): name for name, _ in unet.named_modules()}
+    other = {}
+    for name, tensor in kohya.items():
+        stem, _, part = name.partition(".")
+        ending = {"lora_down.weight": down, "lora_up.weight": up, "alpha": ".alpha"}[part]
+        other[prefix + names[stem] + ending] = tensor
+    weights = []
+    for tensors in (kohya, other):
+        layers = opened._inner_unet(in_channels=9)
+        load_strict(layers, load_file(checkpoint / UNET), checkpoint / UNET)
+        assert fuse(layers, tensors, checkpoint / LORA) == len(kohya) // 3
+        weights.append(layers.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_the_numbered_list_follows_diffusers_own_order(checkpoint: Path) -> None:
