@@ -81,7 +81,7 @@ def _export(args: argparse.Namespace) -> None:
 def _smoke(args: argparse.Namespace) -> None:
     """Every stage for a share of `--minutes`, then the export: a valid bundle in ten minutes, not a good one."""
     share = args.minutes / 4
-    rest = {"data": args.data, "runs": args.runs, "warm": None, "minutes": share, "decay_from": 0.5}
+    rest = {"data": args.data, "runs": args.runs, "warm": None, "minutes": share, "decay_from": 0.5, "warmup": 30}
     _train_field(argparse.Namespace(**rest, steps=200, batch=8, rate=1e-3))
     _train_autoencoder(argparse.Namespace(**rest, steps=200, batch=6, rate=8e-4))
     _normalise(argparse.Namespace(**rest))
@@ -90,7 +90,9 @@ def _smoke(args: argparse.Namespace) -> None:
 
 
 def _schedule(args: argparse.Namespace) -> TrainConfig:
-    return TrainConfig(steps=args.steps, rate=args.rate, minutes=args.minutes, decay_from=args.decay_from)
+    return TrainConfig(
+        steps=args.steps, rate=args.rate, minutes=args.minutes, decay_from=args.decay_from, warmup=args.warmup
+    )
 
 
 def main() -> None:
@@ -106,6 +108,7 @@ def main() -> None:
         command.add_argument("--batch", type=int, default=batch)
         command.add_argument("--rate", type=float, default=rate)
         command.add_argument("--minutes", type=float, default=150.0)
+        command.add_argument("--warmup", type=int, default=100)
         command.add_argument("--decay-from", type=float, default=0.5, help="share of steps after which the rate falls")
         command.set_defaults(run=run)
 

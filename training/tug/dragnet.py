@@ -38,7 +38,8 @@ class TimedResidual(nn.Module):
         self.norm_in = nn.GroupNorm(8, channels)
         self.first = conv(channels, channels)
         self.norm = nn.GroupNorm(8, channels)
-        self.second = zero(conv(channels, channels))
+        self.second = conv(channels, channels)
+        nn.init.normal_(self.second.weight, std=0.3 * (2 / (9 * channels)) ** 0.5)
         self.time = None if time is None else zero(nn.Linear(time, 2 * channels))
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
@@ -60,7 +61,7 @@ class PointBlock(nn.Module):
         self.norm_2 = nn.LayerNorm(channels)
         self.feed = nn.Sequential(nn.Linear(channels, 2 * channels), nn.ReLU(), nn.Linear(2 * channels, channels))
         for layer in (self.attention.out, self.feed[2]):
-            zero(layer)
+            nn.init.normal_(layer.weight, std=0.3 * channels**-0.5)
 
     def forward(self, x: Tensor, reference: Tensor, target: Tensor, handle: Tensor, scale: Tensor) -> Tensor:
         h = tokens(x)

@@ -21,6 +21,7 @@ from .autoencoder import Decoder, Encoder
 from .dragnet import AppearanceEncoder, Denoiser, DragConfig
 from .features import Features, distance
 from .fieldnet import FieldNet
+from .layers import blob
 from .photos import Album
 from .pipeline import warp_latent
 from .stage_field import draw_case, pack
@@ -30,14 +31,15 @@ from .trainer import Batch
 @dataclass
 class DragStageConfig:
     """sizes: work sizes (H, W), multiples of 64; crop: side of the decoded crop; rollout: share of later timesteps
-    reached by the network itself; drop: share of samples without point embedding."""
+    reached by the network itself; drop: share of samples without point embedding; blobs: share with an extra hole."""
 
     batch: int = 8
     sizes: tuple[tuple[int, int], ...] = ((192, 192), (192, 256), (256, 192))
-    in_place: float = 0.3
+    in_place: float = 0.15
     crop: int = 128
     rollout: float = 0.5
     drop: float = 0.1
+    blobs: float = 0.6
     perceptual: float = 1.0
     max_drags: int = 12
 
@@ -68,6 +70,13 @@ class DragStage:
             draw_case(rng, self.album, self.pasteable, size, self.config.in_place) for _ in range(self.config.batch)
         ]
         packed = pack(cases, self.config.max_drags)
+        blobs = [
+            blob(rng, *size).astype(np.float32) if rng.random() < self.config.blobs else np.zeros(size, np.float32)
+            for _ in cases
+        ]
+        packed["blob"] = np.stack(blobs)[:, None]
+        angle, reach = rng.uniform(0, 2 * np.pi, len(cases)), rng.uniform(0.1, 0.5, len(cases)) * min(size)
+        packed["astray"] = (np.stack([np.cos(angle), np.sin(angle)], 1) * reach[:, None]).astype(np.float32)
         packed["level"] = rng.integers(0, len(self.levels), len(cases))
         packed["first"] = (rng.random(len(cases)) < 0.4).astype(np.float32)
         packed["rolled"] = (rng.random(len(cases)) < self.config.rollout).astype(np.float32)
@@ -76,9 +85,9 @@ class DragStage:
         return packed
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
-        source, target, mask = batch["source"], batch["target"], batch["mask"]
+        source, target = batch["source"], batch["target"]
         with torch.no_grad():
-            field, visibility, _ = self.field(source, mask, batch["drags"])
+            field, visibility, mask, hidden = self._seen(batch)
             latent, skip_2, skip_4 = self.encoder(source)
             latent, truth = latent.float(), self.encoder(target)[0].float()
             warped = warp_latent(latent, field)
@@ -92,24 +101,42 @@ class DragStage:
 
         sample, time = self._sample(batch, warped, truth, references, predict)
         x0 = predict(sample, time, references)
-        shown, inside = F.avg_pool2d(visibility, 2), F.avg_pool2d(mask, 8)
-        weight = inside * (0.25 + (1 - shown)) + 0.02
+        inside, lost = F.avg_pool2d(mask, 8), F.avg_pool2d(hidden, 8)
+        weight = inside * (0.1 + 2 * lost) + 0.02
         error = F.smooth_l1_loss(x0, truth, reduction="none", beta=0.3).mean(1, keepdim=True)
         latent_loss = (error * weight).sum() / weight.sum()
-        picture, real, hidden = self._decoded_crop(x0, batch, skip_2, skip_4, field, visibility)
-        pixel = ((picture - real).abs().mean(1, keepdim=True) * hidden).sum() / hidden.sum()
+        window = (mask, field, visibility, hidden)
+        picture, real, where = self._decoded_crop(x0, batch, skip_2, skip_4, *window)
+        pixel = ((picture - real).abs().mean(1, keepdim=True) * where).sum() / where.sum()
         total = latent_loss + pixel
         figures = {"latent": float(latent_loss.detach()), "pixel": float(pixel.detach())}
         with torch.no_grad():
             base = F.smooth_l1_loss(warped, truth, reduction="none", beta=0.3).mean(1, keepdim=True)
             figures["warp"] = float((base * weight).sum() / weight.sum())
+            figures["hole"] = float((error * lost).sum() / (lost.sum() + 1e-3))
+            figures["hole_warp"] = float((base * lost).sum() / (lost.sum() + 1e-3))
         if self.features is not None:
             with torch.no_grad():
                 wanted = self.features(real)
-            perceptual = distance(self.features(picture), wanted, hidden).mean()
+            perceptual = distance(self.features(picture), wanted, where).mean()
             total = total + self.config.perceptual * perceptual
             figures["perceptual"] = float(perceptual.detach())
         return total, figures
+
+    def _seen(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(field work px, visibility, both at 1/4; mask, hidden at full size): the field network at the scale that it
+        knows (1/2 of these small pictures), averaged down; then, where `blob` says so, a false field and a hole, since
+        true holes are few and thin."""
+        extra = batch["blob"]
+        field, logits, _ = self.field.at_net_size(
+            F.avg_pool2d(batch["source"], 2), F.avg_pool2d(batch["mask"], 2), batch["drags"] / 2
+        )
+        inside = F.avg_pool2d(batch["mask"], 2)
+        field, visibility = F.avg_pool2d(2 * field, 2), F.avg_pool2d(1 - inside * torch.sigmoid(-logits), 2)
+        soft = F.avg_pool2d(extra, 4)
+        field = field + soft * batch["astray"][:, :, None, None]
+        visibility = visibility * (1 - soft)
+        return field, visibility, torch.maximum(batch["mask"], extra), torch.maximum(1 - batch["visible"], extra)
 
     def _sample(self, batch: Batch, warped: Tensor, truth: Tensor, references, predict) -> tuple[Tensor, Tensor]:
         """Noisy sample and timestep [B]: the first step from the warp, later ones rolled out or noised truth."""
@@ -130,14 +157,12 @@ class DragStage:
         time = torch.where(batch["first"] > 0.5, start, later)
         return sample, time.float()
 
-    def _decoded_crop(
-        self, x0: Tensor, batch: Batch, skip_2: Tensor, skip_4: Tensor, field: Tensor, visibility: Tensor
-    ):
+    def _decoded_crop(self, x0, batch: Batch, skip_2, skip_4, mask: Tensor, field, visibility, hidden: Tensor):
         """(picture, truth, weight) of each case's crop with most hidden in it; photo and skips are read whole, so
         that long drags reach their source."""
         side = min(self.config.crop, *batch["source"].shape[-2:])
-        hidden = batch["mask"] * (1 - F.interpolate(visibility, scale_factor=4.0, mode="bilinear"))
-        score = F.avg_pool2d(hidden + 0.02 * batch["mask"], side, 16)
+        hidden = torch.maximum(hidden, mask * (1 - F.interpolate(visibility, scale_factor=4.0, mode="bilinear")))
+        score = F.avg_pool2d(hidden + 0.02 * mask, side, 16)
         columns = score.shape[-1]
         best = score.flatten(1).argmax(1)
         pictures, reals, weights = [], [], []
@@ -153,12 +178,12 @@ class DragStage:
                     batch["source"][i : i + 1],
                     skip_2[i : i + 1],
                     skip_4[i : i + 1],
-                    cut(batch["mask"], 1),
+                    cut(mask, 1),
                     cut(field, 4),
                     cut(visibility, 4),
                     (x, y),
                 )
             )
             reals.append(cut(batch["target"], 1))
-            weights.append(cut(hidden, 1) + 0.05 * cut(batch["mask"], 1) + 1e-3)
+            weights.append(cut(hidden, 1) + 0.05 * cut(mask, 1) + 1e-3)
         return torch.cat(pictures), torch.cat(reals), torch.cat(weights)

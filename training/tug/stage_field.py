@@ -24,8 +24,8 @@ class FieldStageConfig:
     """batch: cases a step; sizes: net sizes (H, W) drawn a step; in_place: share of deformations in place."""
 
     batch: int = 16
-    sizes: tuple[tuple[int, int], ...] = ((96, 96), (80, 112), (112, 80))
-    in_place: float = 0.5
+    sizes: tuple[tuple[int, int], ...] = ((96, 96), (80, 112), (112, 80), (128, 128))
+    in_place: float = 0.4
     max_drags: int = 12
 
 
@@ -80,11 +80,11 @@ def field_loss(
     flow = (charbonnier * seen / area).sum((1, 2, 3)) / (1 + 0.1 * moved.flatten())
     photometric = (warp(batch["source"], field) - batch["target"]).abs().mean(1, keepdim=True)
     photo = (photometric * (seen + 0.3 * mask * (1 - visible)) / area).sum((1, 2, 3))
-    holes = F.binary_cross_entropy_with_logits(logits, visible, reduction="none")
+    holes = F.binary_cross_entropy_with_logits(logits, visible, reduction="none") * (1 + 4 * (1 - visible))
     hole = (holes * mask / area).sum((1, 2, 3))
     dx, dy = field[..., 1:] - field[..., :-1], field[..., 1:, :] - field[..., :-1, :]
     smooth = (dx * mask[..., 1:]).abs().mean() + (dy * mask[..., 1:, :]).abs().mean()
-    total = (flow + 2 * photo + 0.5 * hole).mean() + 0.01 * smooth
+    total = (flow + 2 * photo + 1.5 * hole).mean() + 0.01 * smooth
     figures = {"flow": float(flow.detach().mean()), "photo": float(photo.detach().mean())}
     figures["hole"] = float(hole.detach().mean())
     if prior is not None:

@@ -122,7 +122,8 @@ def train(stage: Stage, config: TrainConfig, folder: Path, warm: Path | None = N
         batch = {key: _move(value, device) for key, value in batch.items()}
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(config, step)
-        with torch.autocast(device.type, torch.bfloat16):
+        # (no cache of cast weights: one made under no_grad, by a rollout, would cut the gradient of the next pass)
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
             loss, figures = stage.loss(batch, step)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

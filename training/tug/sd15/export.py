@@ -211,6 +211,7 @@ def describe(name: str, precision: str, schedule: Schedule, graphs: dict[str, An
             "pointAugmentation": True,
             "sequential": True,
             "maxDrags": 100,
+            "trainedPairs": 20,
         },
         "defaults": defaults,
         "graphs": {name: graphs[name] for name in sorted(graphs)},
