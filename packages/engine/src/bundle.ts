@@ -64,6 +64,8 @@ const common = {
     pointAugmentation: z.boolean(),
     sequential: z.boolean(),
     maxDrags: z.int().positive(),
+    /** the networks never saw more pairs: augmentation stays within, and more drags give a warning */
+    trainedPairs: z.int().positive().optional(),
   }),
   defaults: z.object({
     steps: z.int().positive(),

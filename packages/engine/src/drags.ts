@@ -8,8 +8,14 @@ const STAGE_LENGTH = 0.15;
 const AUGMENT_RADIUS = 0.01;
 
 /** A long drag as several shorter ones, each starting where the last one ended; one stage unless asked for. */
-export function splitStages(drags: readonly PhotoDrag[], settings: Settings, diagonal: number): PhotoDrag[][] {
-  const all = settings.pointAugmentation ? drags.flatMap((d) => augment(d, diagonal)) : [...drags];
+export function splitStages(
+  drags: readonly PhotoDrag[],
+  settings: Settings,
+  diagonal: number,
+  trainedPairs = Number.POSITIVE_INFINITY,
+): PhotoDrag[][] {
+  const each = settings.pointAugmentation ? Math.max(1, Math.floor(trainedPairs / drags.length)) : 1;
+  const all = drags.flatMap((d) => augment(d, diagonal).slice(0, each));
   const longest = Math.max(...all.map(dragLength));
   const stages = settings.sequential ? Math.max(1, Math.ceil(longest / (STAGE_LENGTH * diagonal))) : 1;
   const along = (d: PhotoDrag, u: number) =>
@@ -19,7 +25,7 @@ export function splitStages(drags: readonly PhotoDrag[], settings: Settings, dia
   );
 }
 
-/** Point augmentation: four more pairs around a drawn one, moving with it. */
+/** Point augmentation: the drawn pair, then four more around it, moving with it. */
 function augment(drag: PhotoDrag, diagonal: number): PhotoDrag[] {
   const r = AUGMENT_RADIUS * diagonal;
   const around = [

@@ -48,7 +48,7 @@ export async function* runEdit(
 
   // 2. what may change, and the part of the photo that the networks see
   const { mask, warnings } = await clock.time('mask', async () => {
-    if (input.mask === undefined) return { mask: deriveMask(photo, drags), warnings: [] };
+    if (input.mask === undefined) return { mask: deriveMask(photo, drags), warnings: [] as string[] };
     const painted = await decodeMask(input.mask, photo);
     return { mask: painted, warnings: reachHandles(painted, photo, drags) };
   });
@@ -59,7 +59,13 @@ export async function* runEdit(
   const feather = Math.max(2, FEATHER / Math.min(view.scaleX, view.scaleY));
   const frame = await clock.time('mask', () => makeFrame(mask, view, box, featherInside(mask, photo, box, feather)));
   const seen = drags.filter((d) => within(d, view.region));
-  const stages = splitStages(seen.length > 0 ? seen : drags, settings, diagonal(sizeOf(view.region)));
+  const { trainedPairs } = machine.bundle.options;
+  const stages = splitStages(seen.length > 0 ? seen : drags, settings, diagonal(sizeOf(view.region)), trainedPairs);
+  if (trainedPairs !== undefined && seen.length > trainedPairs) {
+    warnings.push(
+      `${seen.length} drags; these networks were trained on at most ${trainedPairs}, so some may be ignored`,
+    );
+  }
   const totalSteps = settings.steps * stages.length;
   yield {
     type: 'started',

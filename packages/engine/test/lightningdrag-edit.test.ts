@@ -1,8 +1,11 @@
 /** Whole edits with a LightningDrag bundle (tiny, random weights) through the engine's public door. */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { splitStages } from '../src/drags.js';
 import { openObservedEngine } from '../src/engine.js';
+import type { PhotoDrag } from '../src/geometry.js';
 import { type Engine, type NoisePrior, openEngine } from '../src/index.js';
+import type { Settings } from '../src/request.js';
 import { smallBundle } from './goldens.js';
 import { collect, drag, ellipse, picture } from './helpers.js';
 
@@ -96,6 +99,17 @@ describe('an edit with LightningDrag', () => {
     });
     expect(started.totalSteps).toBeGreaterThan(1);
     expect(count('appearance')).toBe(started.totalSteps - 1); // the first stage's picture is known from before
+  });
+
+  it('warns of more drags than the networks were trained on, and augments no further than that', async () => {
+    const drags = Array.from({ length: 21 }, (_, i) => drag(40 + 3 * i, 50, 44 + 3 * i, 60));
+    const edit = (count: number) =>
+      collect(engine, { image: photo, drags: drags.slice(0, count), mask, options: { steps: 1, guidance: 1 } });
+    expect((await edit(20)).started.warnings).toEqual([]);
+    expect((await edit(21)).started.warnings).toEqual([expect.stringMatching(/^21 drags; .* at most 20/)]);
+    const settings = { pointAugmentation: true, sequential: false } as Settings;
+    const pairs = (count: number) => splitStages(drags.slice(0, count) as PhotoDrag[], settings, 100, 20)[0]?.length;
+    expect([1, 4, 6, 12, 21].map(pairs)).toEqual([5, 20, 18, 12, 21]);
   });
 
   it.each([
