@@ -209,40 +209,58 @@ function render() {
   const of = (list, pick) => median(list.map(pick));
   const total = of(cold, (t) => t.totalMs);
   const inGraphs = (t) => GRAPHS.reduce((sum, name) => sum + t.stages[name], 0);
-  const outside = of(cold, (t) => t.totalMs - inGraphs(t));
-  const share = (ms) => `${Math.round((100 * ms) / total)} %`;
-  const stages = Object.keys(cold[0].stages);
   const gflop = graphs.reduce((sum, g) => sum + g.gflop * g.perEdit, 0);
   const previews = graphs.filter((g) => g.name.endsWith('previews')).reduce((sum, g) => sum + g.gflop * g.perEdit, 0);
+  const row = (label, pick, withShare = false) => {
+    const [first, second] = [of(cold, pick), of(warm, pick)];
+    return [label, withShare ? `${ms(first)} (${Math.round((100 * first) / total)} %)` : ms(first), ms(second)];
+  };
+  const edits = [
+    ['', 'first edit of a picture', 'second edit of it'],
+    row('whole edit, ms', (t) => t.totalMs),
+    row('first preview (the warp), ms', (t) => t.firstPreviewMs, true),
+    row('first denoised preview, ms', (t) => t.firstDenoisedMs, true),
+    row('outside the graphs, ms', (t) => t.totalMs - inGraphs(t), true),
+    ...Object.keys(cold[0].stages).map((stage) => row(`${stage}, ms`, (t) => t.stages[stage])),
+  ];
+  const columns = ['graph', 'GFLOP', 'runs an edit', 'ms a run', 'GFLOP/s', "of the machine's rate"];
+  if (args.operators) columns.push('operators alone, ms');
+  const perGraph = graphs.map((g) => {
+    const cells = [g.name, g.gflop.toFixed(2), g.perEdit, ms(g.ms), Math.round(g.rate), percent(g.rate / machineRate)];
+    return args.operators ? [...cells, `${ms(g.alone)} (${percent(g.alone / g.ms)})`] : cells;
+  });
   return `# Speed
 
 One ${SIDE}×${SIDE} edit with the bundle \`${engine.info.bundle}\` (${engine.info.precision}, ${engine.info.defaultSteps} steps) on the CPU:
-${cpus()[0].model.trim()}, ${threads} threads, Node ${process.version}, ONNX Runtime ${process.versions.ort ?? '1.30'}.
-Medians over ${rounds} rounds, interleaved with the convolution that gives the machine's own rate, at a load average of
-${loadavg()[0].toFixed(1)}. Made by \`npm run bench\`.
+${cpus()[0].model.trim()}, ${threads} threads, Node ${process.version}. Medians over ${rounds} rounds, interleaved with the
+convolution that gives the machine's own rate, at a load average of ${loadavg()[0].toFixed(1)}. Made by \`npm run bench\`.
 
-| | first edit of a picture | second edit of it |
-| --- | ---: | ---: |
-| whole edit, ms | ${ms(total)} | ${ms(of(warm, (t) => t.totalMs))} |
-| first preview (the warp), ms | ${ms(of(cold, (t) => t.firstPreviewMs))} (${share(of(cold, (t) => t.firstPreviewMs))}) | ${ms(of(warm, (t) => t.firstPreviewMs))} |
-| first denoised preview, ms | ${ms(of(cold, (t) => t.firstDenoisedMs))} (${share(of(cold, (t) => t.firstDenoisedMs))}) | ${ms(of(warm, (t) => t.firstDenoisedMs))} |
-| outside the graphs, ms | ${ms(outside)} (${share(outside)}) | ${ms(of(warm, (t) => t.totalMs - inGraphs(t)))} |
-${stages.map((s) => `| ${s}, ms | ${ms(of(cold, (t) => t.stages[s]))} | ${ms(of(warm, (t) => t.stages[s]))} |`).join('\n')}
+${table(edits)}
 
 Peak memory of the process: ${oneEditMb} MB after one edit, ${allEditsMb} MB after ${2 * rounds + 1} edits of ${rounds + 1} pictures.
 
-| graph | GFLOP | runs an edit | ms a run | GFLOP/s | of the machine's rate |${args.operators ? ' operators alone, ms |' : ''}
-| --- | ---: | ---: | ---: | ---: | ---: |${args.operators ? ' ---: |' : ''}
-${graphs
-  .map((g) => {
-    const alone = args.operators ? ` ${ms(g.alone)} (${Math.round((100 * g.alone) / g.ms)} %) |` : '';
-    return `| ${g.name} | ${g.gflop.toFixed(2)} | ${g.perEdit} | ${ms(g.ms)} | ${Math.round(g.rate)} | ${Math.round((100 * g.rate) / machineRate)} % |${alone}`;
-  })
-  .join('\n')}
+${table([columns, ...perGraph])}
 
 The machine's own rate, a 3×3 convolution of 128 channels at 64×64 in the same rounds: ${Math.round(machineRate)} GFLOP/s.
 A whole edit computes ${gflop.toFixed(1)} GFLOP, ${(gflop - previews).toFixed(1)} without the previews between the warp and the result.
 `;
+}
+
+/** A Markdown table as the formatter wants it: the first column to the left, the others to the right. */
+function table([head, ...rows]) {
+  const cells = [head, ...rows].map((line) => line.map(String));
+  const widths = head.map((_, i) => Math.max(3, ...cells.map((line) => line[i].length)));
+  const lines = cells.map((line) => line.map((c, i) => (i === 0 ? c.padEnd(widths[i]) : c.padStart(widths[i]))));
+  lines.splice(
+    1,
+    0,
+    widths.map((w, i) => (i === 0 ? '-'.repeat(w) : `${'-'.repeat(w - 1)}:`)),
+  );
+  return lines.map((line) => `| ${line.join(' | ')} |`).join('\n');
+}
+
+function percent(share) {
+  return `${Math.round(100 * share)} %`;
 }
 
 function median(list) {
