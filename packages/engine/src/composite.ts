@@ -30,7 +30,7 @@ export async function composite(run: Run, scene: Scene, picture: Rgb): Promise<P
   const enlarged = await resizeRgb(picture, view.work, regionSize);
   const detail: Detail = {
     warped: await warp(photo.flat, 3),
-    smooth: await resizeRgb(warpedPicture(scene, view.work), view.work, regionSize),
+    smooth: await resizeRgb(warpedPicture(scene, run.frame, view.work), view.work, regionSize),
     visibility,
   };
   const flat = Uint8Array.from(photo.flat);

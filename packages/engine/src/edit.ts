@@ -85,7 +85,7 @@ export async function* runEdit(
   const previewBase = await clock.time('preview', () => resizeRgb(photo.flat, photo, previewSize(photo)));
   const run: Run = { machine, settings, frame, clock, previewBase, totalSteps, breathe };
   const coarse = previewView(view);
-  const warped = await clock.time('preview', () => warpedPicture(scene, coarse.work));
+  const warped = await clock.time('preview', () => warpedPicture(scene, frame, coarse.work));
   yield await preview(run, 0, 0, warped, coarse);
   await breathe();
   const reused = await machine.family.encode(machine, scene, key, clock);

@@ -1,6 +1,7 @@
 /**
  * The only file that touches sharp: encoded pictures in, upright sRGB bytes out, and back. Knows nothing of drags or networks.
  */
+import { crc32, deflateSync } from 'node:zlib';
 import sharp, { type OutputInfo, type Sharp } from 'sharp';
 import { asEngineError, EngineError, firstLine } from './errors.js';
 import type { Size } from './geometry.js';
@@ -129,14 +130,31 @@ export async function encodePng(data: Uint8Array, size: Size, channels: 3 | 4): 
   return own(png);
 }
 
-/** 0/1 → 8-bit grey PNG, 0/255. */
-export async function encodeMask(mask: Uint8Array, size: Size): Promise<Uint8Array> {
-  const grey = mask.map((v) => v * 255);
-  const png = await sharp(grey, { raw: { ...size, channels: 1 }, limitInputPixels: false })
-    .toColourspace('b-w')
-    .png({ compressionLevel: 2 })
-    .toBuffer();
-  return own(png);
+/** 0/1 → 1-bit grey PNG, black and white. Written by hand, since packing bits is what makes 16 megapixels quick. */
+export function encodeMask(mask: Uint8Array, size: Size): Uint8Array {
+  const stride = 1 + Math.ceil(size.width / 8); // a filter byte (none), then eight pixels a byte
+  const lines = new Uint8Array(stride * size.height);
+  for (let y = 0, i = 0; y < size.height; y++) {
+    for (let x = 0; x < size.width; x++, i++) {
+      const at = y * stride + 1 + (x >> 3);
+      if (mask[i] === 1) lines[at] = (lines[at] as number) | (128 >> (x & 7));
+    }
+  }
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(size.width, 0);
+  header.writeUInt32BE(size.height, 4);
+  header[8] = 1; // bit depth; the rest says grey, deflate, no interlacing
+  const chunk = (type: string, data: Uint8Array): Buffer => {
+    const body = Buffer.concat([Buffer.from(type), data]);
+    const out = Buffer.alloc(body.length + 8);
+    out.writeUInt32BE(data.length, 0);
+    body.copy(out, 4);
+    out.writeUInt32BE(crc32(body), body.length + 4);
+    return out;
+  };
+  const signature = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
+  const idat = deflateSync(lines, { level: 1 });
+  return own(Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', idat), chunk('IEND', Buffer.alloc(0))]));
 }
 
 /** A plain Uint8Array of its own: a Buffer may be a view of a shared pool, which structured clone would send whole. */

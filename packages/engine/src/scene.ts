@@ -6,7 +6,17 @@ import type { LRUCache } from 'lru-cache';
 import type { Bundle, GraphName } from './bundle.js';
 import { EngineError } from './errors.js';
 import { type Grid, halve, resizeGrid, warpGrid } from './field.js';
-import { type PhotoDrag, type Rect, type Size, sizeOf, toWork, type View, type WorkPoint } from './geometry.js';
+import {
+  height,
+  type PhotoDrag,
+  type Rect,
+  type Size,
+  sizeOf,
+  toWork,
+  type View,
+  type WorkPoint,
+  width,
+} from './geometry.js';
 import { type Mask, workMask } from './mask.js';
 import { crop, type Rgb, toRgb, toTensor } from './picture.js';
 import { type Photo, resizeRgb } from './raster.js';
@@ -112,12 +122,23 @@ export async function layScene(
   return { store, drags: drags.map((d) => ({ handle: toWork(view, d.handle), target: toWork(view, d.target) })) };
 }
 
-/** The region warped by the field, without any denoising: [size, RGB], where `size` is the work size or half of it. */
-export function warpedPicture(scene: Scene, size: Size): Rgb {
+/**
+ * The region warped by the field, without any denoising: [size, RGB], where `size` is the work size or half of it. Only the mask's box
+ * and a few pixels around it are warped; nothing else of it is ever shown.
+ */
+export function warpedPicture(scene: Scene, frame: Frame, size: Size): Rgb {
   const image = scene.store.get('image') as Tensor;
   const small = size.width < (image.dims[3] as number) ? (halfTensor(image) as Tensor) : image;
   const field = resizeGrid(scene.field, size.height, size.width, size.width / (image.dims[3] as number));
-  const warped = warpGrid({ data: small.data, channels: 3, ...size }, field);
+  const { region } = frame.view;
+  const scale = { x: size.width / width(region), y: size.height / height(region) };
+  const window = {
+    left: Math.max(0, Math.floor((frame.box.left - region.left) * scale.x) - 8),
+    top: Math.max(0, Math.floor((frame.box.top - region.top) * scale.y) - 8),
+    right: Math.min(size.width, Math.ceil((frame.box.right - region.left) * scale.x) + 8),
+    bottom: Math.min(size.height, Math.ceil((frame.box.bottom - region.top) * scale.y) + 8),
+  };
+  const warped = warpGrid({ data: small.data, channels: 3, ...size }, field, window);
   return finite(toRgb(warped.data), 'the field network');
 }
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Grid } from '../src/field.js';
 import { photoPoint, planView, type Rect, type Size, toWork, type View } from '../src/geometry.js';
 import { blendRows, crop, joinAlpha, renderPreview, toRgb, toTensor, warpRows } from '../src/picture.js';
+import { decodeMask, encodeMask } from '../src/raster.js';
 
 const photo: Size = { width: 60, height: 40 };
 const rgb = Uint8Array.from({ length: 60 * 40 * 3 }, (_, i) => (i * 7919) % 251);
@@ -65,6 +66,18 @@ describe('the warp at full resolution', () => {
     const warped = warp(v, 4, 0);
     const [to, from] = [((21 - 4) * 48 + 33 - 8) * 3, (21 * 60 + 37) * 3];
     expect(warped.subarray(to, to + 3)).toEqual(rgb.subarray(from, from + 3));
+  });
+});
+
+describe('the mask as a picture', () => {
+  it.each([
+    [60, 40],
+    [61, 17],
+    [8, 3],
+  ])('%i×%i comes back the same', async (width, height) => {
+    const mask = Uint8Array.from({ length: width * height }, (_, i) => ((i * 7919) % 13 < 5 ? 1 : 0));
+    const png = encodeMask(mask, { width, height });
+    expect(await decodeMask(png, { width, height })).toEqual(mask);
   });
 });
 
