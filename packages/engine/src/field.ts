@@ -43,19 +43,29 @@ export function resizeGrid(grid: Grid, height: number, width: number, gain = 1):
   const xs = axis(width, (0.5 * grid.width) / width, grid.width / width, grid.width);
   const ys = axis(height, (0.5 * grid.height) / height, grid.height / height, grid.height);
   const out = new Float32Array(grid.channels * height * width);
-  let o = 0;
-  for (let c = 0; c < grid.channels; c++) {
-    const plane = c * grid.height * grid.width;
+  const row = new Float32Array(grid.width);
+  for (let c = 0, o = 0; c < grid.channels; c++) {
     for (let y = 0; y < height; y++) {
-      const top = plane + (ys.low[y] as number) * grid.width;
-      const bottom = plane + (ys.high[y] as number) * grid.width;
-      for (let x = 0; x < width; x++) {
-        out[o++] = gain * bilinear(grid.data, top, bottom, xs, x, ys.weight[y] as number);
+      gridRow(grid, c, ys, y, row);
+      for (let x = 0; x < width; x++, o++) {
+        out[o] =
+          gain * lerp(row[xs.low[x] as number] as number, row[xs.high[x] as number] as number, xs.weight[x] as number);
       }
     }
   }
   return { data: out, channels: grid.channels, height, width };
 }
+
+/** One row of a channel, interpolated between the two grid rows around position `y` of the axis. */
+export function gridRow(grid: Grid, channel: number, ys: Axis, y: number, out: Float32Array): void {
+  const plane = channel * grid.height * grid.width;
+  const upper = plane + (ys.low[y] as number) * grid.width;
+  const lower = plane + (ys.high[y] as number) * grid.width;
+  const t = ys.weight[y] as number;
+  for (let x = 0; x < grid.width; x++) out[x] = lerp(grid.data[upper + x] as number, grid.data[lower + x] as number, t);
+}
+
+export const lerp = (a: number, b: number, t: number): number => a + (b - a) * t;
 
 /** Every plane of […, h, w] at half its size, averaged 2×2 and multiplied by `gain`. h and w must be even. */
 export function halve(data: Float32Array, width: number, gain = 1): Float32Array {
@@ -67,18 +77,6 @@ export function halve(data: Float32Array, width: number, gain = 1): Float32Array
     }
   }
   return out;
-}
-
-/** One bilinear sample between two rows that start at `top` and `bottom`. */
-function bilinear(data: Float32Array, top: number, bottom: number, xs: Axis, x: number, wy: number): number {
-  const [x0, x1, wx] = [xs.low[x] as number, xs.high[x] as number, xs.weight[x] as number];
-  const a = data[top + x0] as number;
-  const b = data[top + x1] as number;
-  const c = data[bottom + x0] as number;
-  const d = data[bottom + x1] as number;
-  const upper = a + (b - a) * wx;
-  const lower = c + (d - c) * wx;
-  return upper + (lower - upper) * wy;
 }
 
 /**

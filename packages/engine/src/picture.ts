@@ -2,7 +2,7 @@
  * From the networks' picture back to the photo: tensors and bytes, the warp at full resolution, compositing, previews.
  * Pure functions; the long ones work on a range of rows, so that the caller can breathe between bands.
  */
-import { type Axis, axis, type Grid } from './field.js';
+import { axis, type Grid, gridRow, lerp } from './field.js';
 import { height, type Rect, type Size, type View, width } from './geometry.js';
 
 /** Interleaved RGB bytes, row-major. */
@@ -84,7 +84,6 @@ export function warpRows(
   const cell = { x: (scaleX * field.width) / view.work.width, y: (scaleY * field.height) / view.work.height };
   const xs = axis(width(box), (box.left + 0.5 - region.left) * cell.x, cell.x, field.width);
   const ys = axis(height(box), (box.top + 0.5 - region.top) * cell.y, cell.y, field.height);
-  const plane = field.width * field.height;
   const dx = new Float32Array(field.width); // the field's row at the current height
   const dy = new Float32Array(field.width);
   const [maxX, maxY] = [size.width - 1, size.height - 1];
@@ -93,7 +92,7 @@ export function warpRows(
   const rows = new Int32Array(4); // offsets of the four source rows
   for (let y = from; y < to; y++) {
     gridRow(field, 0, ys, y, dx);
-    gridRow(field, plane, ys, y, dy);
+    gridRow(field, 1, ys, y, dy);
     const o0 = ((box.top - region.top + y) * width(region) + box.left - region.left) * channels;
     for (let x = 0; x < width(box); x++) {
       if (alpha[y * width(box) + x] === 0) continue;
@@ -131,16 +130,6 @@ export function warpRows(
     }
   }
 }
-
-/** One row of a plane (which starts at `plane`), interpolated between the two grid rows around position `y` of the axis. */
-function gridRow(grid: Grid, plane: number, ys: Axis, y: number, out: Float32Array): void {
-  const upper = plane + (ys.low[y] as number) * grid.width;
-  const lower = plane + (ys.high[y] as number) * grid.width;
-  const t = ys.weight[y] as number;
-  for (let x = 0; x < grid.width; x++) out[x] = lerp(grid.data[upper + x] as number, grid.data[lower + x] as number, t);
-}
-
-const lerp = (a: number, b: number, t: number): number => a + (b - a) * t;
 
 export interface Detail {
   /** [region], RGB: the photo warped at full resolution */

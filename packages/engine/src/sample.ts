@@ -75,7 +75,10 @@ export async function* sample(
     }
     if (candidate === 0 && worthPreview(i, n)) {
       await breathe();
-      small ??= (previewView(frame.view) !== frame.view && halfStore(machine.runtime, family.decoder, scene)) || false;
+      small ??= await clock.time(
+        'preview',
+        () => (previewView(frame.view) !== frame.view && halfStore(machine.runtime, family.decoder, scene)) || false,
+      );
       yield await previewOf(run, small || store, latent, step);
     }
     x = await clock.time('sampling', () =>
