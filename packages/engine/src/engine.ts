@@ -35,8 +35,9 @@ export interface OpenOptions {
 }
 
 const MB = 2 ** 20;
-const PHOTO_CACHE = 128 * MB;
-const ENCODING_CACHE = 512 * MB;
+const PHOTO_CACHE = 96 * MB;
+/** about 17 regions of 512×512 */
+const ENCODING_CACHE = 192 * MB;
 
 export async function openEngine(bundleDir: string, options: OpenOptions = {}): Promise<Engine> {
   return openObservedEngine(bundleDir, options);

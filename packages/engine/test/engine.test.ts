@@ -132,6 +132,14 @@ describe('an edit', () => {
     expect(started.totalSteps).toBe(steps);
   });
 
+  it('two at once do not disturb each other', async () => {
+    const inputs = [7, 8].map((seed): EditInput => ({ image: photo, drags: [pull], mask, seed, ...quick }));
+    const together = await Promise.all(inputs.map((input) => collect(engine, input)));
+    for (const [i, input] of inputs.entries()) {
+      expect((await collect(engine, input)).image).toEqual(together[i]?.image);
+    }
+  });
+
   it('draws a seed when none is given, and tells it', async () => {
     const { started, candidates } = await collect(engine, { image: photo, drags: [pull], mask, ...quick });
     expect(Number.isInteger(started.seed)).toBe(true);
