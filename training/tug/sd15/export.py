@@ -18,6 +18,7 @@ from typing import Any
 
 import onnx
 import torch
+from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
@@ -31,7 +32,6 @@ TRACE_SIZE = (128, 192)
 WORK_SIZE = (512, 512)
 EXTERNAL_ABOVE = 1 << 30  # protobuf ends at 2 GiB; well before that a separate, memory-mapped file is better
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
-ONNX_TYPES = {torch.float32: onnx.TensorProto.FLOAT, torch.float16: onnx.TensorProto.FLOAT16}
 ALIGNMENT = 4096  # so that the file can be memory-mapped
 SPATIAL = {"image", "mask", "handle_map", "target_map", "latent", "masked_latent", "sample", "latent_out", *POINTS}
 LICENSE = (
@@ -73,10 +73,10 @@ def import_checkpoint(config: ImportConfig) -> list[Path]:
                     sizes = Sizes.of(checkpoint, graph.networks[0])
                 gflop = count_gflop(graph, sizes)
                 bar.update()
-                for precision in precisions:  # fp32 before fp16: the conversion is done in place
+                for precision in precisions:
                     bar.set_description(f"writing {name} in {precision}")
                     file = work[precision] / f"{name}.onnx"
-                    export_graph(graph.to(PRECISIONS[precision]), sizes, file, config.external_above)
+                    export_graph(graph, sizes, file, precision, config.external_above)
                     entries[precision][name] = {**_entry(file), "gflop": round(gflop, 3)}
                     bar.update()
                 del graph
@@ -94,27 +94,48 @@ def import_checkpoint(config: ImportConfig) -> list[Path]:
     return list(folders.values())
 
 
-def export_graph(graph: Graph, sizes: Sizes, file: Path, external_above: int = EXTERNAL_ABOVE) -> None:
+def export_graph(
+    graph: Graph, sizes: Sizes, file: Path, precision: str = "fp32", external_above: int = EXTERNAL_ABOVE
+) -> None:
     """Writes the graph with its weights inside, or in `<file>.data` if they are larger than `external_above`.
 
     The exporter gets to see no weights, since it would copy them several times over; they are put in afterwards.
     """
     model = trace(graph, sizes)
     weights = take_weights(model, graph.state_dict())
-    if sum(tensor.nbytes for tensor in weights.values()) <= external_above:
+    if precision == "fp16":
+        model = halved(model)
+    dtype = PRECISIONS[precision]
+    if sum(tensor.numel() for tensor in weights.values()) * dtype.itemsize <= external_above:
         for initializer in model.graph.initializer:
-            initializer.raw_data = _bytes(weights[initializer.name])
+            if initializer.name in weights:
+                initializer.raw_data = _bytes(weights[initializer.name], dtype)
     else:
         data = file.with_name(f"{file.name}.data")
         with data.open("wb") as stream:
             for initializer in model.graph.initializer:
+                if initializer.name not in weights:
+                    continue
                 stream.write(b"\0" * (-stream.tell() % ALIGNMENT))
-                content = _bytes(weights[initializer.name])
+                content = _bytes(weights[initializer.name], dtype)
                 initializer.data_location = onnx.TensorProto.EXTERNAL
                 for key, value in (("location", data.name), ("offset", stream.tell()), ("length", len(content))):
                     initializer.external_data.add(key=key, value=str(value))
                 stream.write(content)
     file.write_bytes(model.SerializeToString())
+
+
+def halved(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph in half precision, but for its edges and the timestep's sines, whose arguments reach 1000."""
+    for initializer in model.graph.initializer:
+        initializer.data_type = onnx.TensorProto.FLOAT16
+    kept: list[str] = []
+    reached = {"timestep"}
+    for node in model.graph.node:
+        if reached.intersection(node.input) and node.op_type not in ("Gemm", "MatMul"):
+            kept.append(node.name)
+            reached.update(node.output)
+    return convert_float_to_float16(model, keep_io_types=True, op_block_list=["Resize"], node_block_list=kept)
 
 
 def trace(graph: Graph, sizes: Sizes) -> onnx.ModelProto:
@@ -161,7 +182,7 @@ def take_weights(model: onnx.ModelProto, state: dict[str, Tensor]) -> dict[str, 
     weights = {name: state[name] for name in state if name in used}
     weights |= {name: state[source].t() for name, source in transposed.items()}
     for name, tensor in weights.items():
-        graph.initializer.add(name=name, dims=tensor.shape, data_type=ONNX_TYPES[tensor.dtype])
+        graph.initializer.add(name=name, dims=tensor.shape, data_type=onnx.TensorProto.FLOAT)
     return weights
 
 
@@ -219,8 +240,8 @@ def describe(name: str, precision: str, schedule: Schedule, graphs: dict[str, An
     }
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.contiguous().numpy().tobytes()
+def _bytes(tensor: Tensor, dtype: torch.dtype) -> bytes:
+    return tensor.to(dtype).contiguous().numpy().tobytes()
 
 
 def _entry(file: Path) -> dict[str, Any]:

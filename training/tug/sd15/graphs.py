@@ -35,7 +35,7 @@ CONDITIONS = ["mask", "masked_latent", "timestep", "image_tokens", *POINTS, *REF
 
 
 class Graph(nn.Module):
-    """A network behind named tensors. Inputs are cast to the network's own precision, outputs to float32."""
+    """A network behind named tensors."""
 
     inputs: list[str]
     outputs: list[str]
@@ -45,8 +45,7 @@ class Graph(nn.Module):
         self.networks = nn.ModuleList(networks)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        dtype = next(self.networks.parameters()).dtype
-        return tuple(out.float() for out in self.compute(*(tensor.to(dtype) for tensor in tensors)))
+        return tuple(self.compute(*tensors))
 
     def compute(self, *tensors: Tensor) -> list[Tensor]:
         raise NotImplementedError
