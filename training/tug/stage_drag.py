@@ -40,7 +40,7 @@ class DragStageConfig:
     rollout: float = 0.5
     drop: float = 0.1
     blobs: float = 0.6
-    perceptual: float = 1.0
+    perceptual: float = 0.15
     max_drags: int = 12
 
 
@@ -108,7 +108,7 @@ class DragStage:
         window = (mask, field, visibility, hidden)
         picture, real, where = self._decoded_crop(x0, batch, skip_2, skip_4, *window)
         pixel = ((picture - real).abs().mean(1, keepdim=True) * where).sum() / where.sum()
-        total = latent_loss + pixel
+        total = 3 * latent_loss + pixel
         figures = {"latent": float(latent_loss.detach()), "pixel": float(pixel.detach())}
         with torch.no_grad():
             base = F.smooth_l1_loss(warped, truth, reduction="none", beta=0.3).mean(1, keepdim=True)
