@@ -110,5 +110,6 @@ process.on('message', (message: ToChild) => {
 });
 
 setInterval(() => send({ type: 'alive' }), ALIVE_EVERY_MS);
+if (!process.connected) process.exit(0); // the API died while this process was still starting
 process.on('disconnect', () => process.exit(0));
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined); // the API ends this process

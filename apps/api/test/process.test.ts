@@ -128,3 +128,16 @@ test.each(['SIGKILL', 'SIGTERM'] as const)('edits that %s interrupts are run by 
   for (const id of ids) expect(await ann.edit(id)).toMatchObject({ status: 'SUCCEEDED', error: null });
   ann.close();
 });
+
+test('an engine whose server dies while it starts goes too', async () => {
+  const child = fileURLToPath(new URL('../dist/engine-child.js', import.meta.url));
+  const options = JSON.stringify({ modelsDir: '/nowhere', device: 'cpu' });
+  const parent = `const { fork } = require('node:child_process');
+    fork(${JSON.stringify(child)}, [${JSON.stringify(options)}], { serialization: 'advanced', stdio: ['ignore', 'inherit', 'ignore', 'ipc'] });
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), 20);`;
+  const program = spawn(process.execPath, ['-e', parent], { stdio: ['ignore', 'pipe', 'ignore'] });
+  // the engine holds the same pipe: it closes when both are gone
+  program.stdout.resume();
+  await once(program, 'close');
+  expect(program.signalCode).toBe('SIGKILL');
+});
