@@ -40,7 +40,7 @@ class DragStageConfig:
     rollout: float = 0.5
     drop: float = 0.1
     blobs: float = 0.6
-    perceptual: float = 0.15
+    perceptual: float = 0.4
     max_drags: int = 12
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -80,7 +81,9 @@ def field_loss(
     flow = (charbonnier * seen / area).sum((1, 2, 3)) / (1 + 0.1 * moved.flatten())
     photometric = (warp(batch["source"], field) - batch["target"]).abs().mean(1, keepdim=True)
     photo = (photometric * (seen + 0.3 * mask * (1 - visible)) / area).sum((1, 2, 3))
-    holes = F.binary_cross_entropy_with_logits(logits, visible, reduction="none") * (1 + 4 * (1 - visible))
+    # holes count five times, and the logits are shifted by as much, so that what is learned stays a probability
+    weight = 1 + 4 * (1 - visible)
+    holes = F.binary_cross_entropy_with_logits(logits - math.log(5), visible, reduction="none") * weight
     hole = (holes * mask / area).sum((1, 2, 3))
     dx, dy = field[..., 1:] - field[..., :-1], field[..., 1:, :] - field[..., :-1, :]
     smooth = (dx * mask[..., 1:]).abs().mean() + (dy * mask[..., 1:, :]).abs().mean()
