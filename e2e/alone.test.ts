@@ -131,7 +131,7 @@ describe.skipIf(chromium === null)('one person (skipped where there is no Chromi
       await touch.send('Input.dispatchTouchEvent', { type: 'touchMove', touchPoints: [at] });
     }
     await touch.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] });
-    await phone.page.getByTestId('settings-open').tap();
+    await phone.page.getByTestId('settings-open').click();
     await waitForDrags(phone.page, 1);
     const overflow = await phone.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     expect(overflow).toBeLessThanOrEqual(0);
