@@ -27,16 +27,7 @@ const { oneOperator } = await import(path.join(dist, 'onnx.js'));
 const { encodePng } = await import(path.join(dist, 'raster.js'));
 const { createSession, runSession } = await import(path.join(dist, 'runtime.js'));
 
-const { values: args } = parseArgs({
-  options: {
-    bundle: { type: 'string', default: path.join(root, 'models/tug-small') },
-    rounds: { type: 'string', default: '7' },
-    threads: { type: 'string', default: String(availableParallelism()) },
-    operators: { type: 'boolean', default: false },
-    write: { type: 'boolean', default: false },
-    soak: { type: 'string' },
-  },
-});
+const args = readArguments();
 const rounds = Number(args.rounds);
 const threads = Number(args.threads);
 if (!(rounds > 0 && threads > 0)) fail('--rounds and --threads take whole numbers above 0');
@@ -280,4 +271,23 @@ function peakMb() {
 function fail(message) {
   process.stderr.write(`bench: ${message}\n`);
   process.exit(1);
+}
+
+function readArguments() {
+  try {
+    return parseArgs({
+      options: {
+        bundle: { type: 'string', default: path.join(root, 'models/tug-small') },
+        rounds: { type: 'string', default: '7' },
+        threads: { type: 'string', default: String(availableParallelism()) },
+        operators: { type: 'boolean', default: false },
+        write: { type: 'boolean', default: false },
+        soak: { type: 'string' },
+      },
+    }).values;
+  } catch (error) {
+    return fail(
+      `${error.message}; the options are --bundle DIR, --rounds N, --threads N, --operators, --write and --soak N`,
+    );
+  }
 }
