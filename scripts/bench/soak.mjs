@@ -1,0 +1,55 @@
+// Edits in a row, every tenth cancelled in its middle: what memory, handles, open files and child processes do meanwhile.
+import { readdirSync, readFileSync } from 'node:fs';
+import { DRAGS } from './report.mjs';
+
+export async function soak(engine, images, count) {
+  let at20;
+  for (let i = 1; i <= count; i++) {
+    const abort = new AbortController();
+    const input = { image: images[i % images.length], drags: DRAGS, seed: i, options: { steps: engine.info.steps[0] } };
+    try {
+      for await (const event of engine.edit(input, { signal: abort.signal })) {
+        if (i % 10 === 0 && event.type === 'preview') abort.abort();
+      }
+    } catch (error) {
+      if (error.code !== 'CANCELLED') throw error;
+    }
+    if (i % 20 !== 0) continue;
+    globalThis.gc?.();
+    const now = look();
+    at20 ??= now;
+    const share = Math.round((100 * now.mb) / at20.mb);
+    const counts = `${now.handles} active handles, ${now.files} open files, ${now.children} child processes`;
+    process.stdout.write(`${i} edits: ${Math.round(now.mb)} MB (${share} % of that after 20), ${counts}\n`);
+  }
+}
+
+function look() {
+  return {
+    mb: process.memoryUsage().rss / 2 ** 20,
+    handles: process.getActiveResourcesInfo().length,
+    files: count(() => readdirSync('/proc/self/fd').length),
+    children: count(
+      () => readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && parentOf(pid) === process.pid).length,
+    ),
+  };
+}
+
+/** 0 for a process that has just ended. */
+function parentOf(pid) {
+  try {
+    // "pid (name) state parent …", and the name may hold anything
+    return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ')[1]);
+  } catch {
+    return 0;
+  }
+}
+
+/** What only Linux tells is a question mark elsewhere. */
+function count(ask) {
+  try {
+    return ask();
+  } catch {
+    return '?';
+  }
+}
