@@ -50,7 +50,7 @@ def test_depth_counts_from_the_mask_border_only() -> None:
 def test_field_is_exact_at_every_drag_and_zero_outside() -> None:
     torch.manual_seed(0)
     network = FieldNet(FIELD).eval()
-    torch.nn.init.normal_(network.out.weight, std=0.3)
+    torch.nn.init.normal_(network.mend.out.weight, std=0.3)
     mask = torch.zeros(1, 1, 128, 192)
     mask[..., 16:112, 24:168] = 1
     targets = torch.tensor([[50.0, 50], [90, 90], [130, 46]]) // 4 * 4 + 2
@@ -68,7 +68,7 @@ def test_field_is_exact_at_every_drag_and_zero_outside() -> None:
 def test_padding_drags_change_nothing() -> None:
     torch.manual_seed(1)
     network = FieldNet(FIELD).eval()
-    torch.nn.init.normal_(network.out.weight, std=0.1)
+    torch.nn.init.normal_(network.mend.out.weight, std=0.1)
     image, mask = torch.rand(1, 3, 32, 32), torch.ones(1, 1, 32, 32)
     drags = torch.tensor([[[10.0, 10, 16, 18]]])
     padded = torch.cat([drags, torch.full((1, 2, 4), -1e4)], 1)

@@ -12,6 +12,7 @@ from tug.attention import PointAttention, PointProjection
 from tug.autoencoder import Decoder, Encoder
 from tug.cases import synthetic_case
 from tug.export import GRAPHS, build_networks, export_bundle
+from tug.fieldnet import Fields
 from tug.pipeline import edit
 from tug.stage_autoencoder import normalise
 from tug.stage_field import field_loss, pack
@@ -56,10 +57,11 @@ def test_nothing_counts_outside_the_mask_nor_the_flow_of_holes(album) -> None:
     case = synthetic_case(np.random.default_rng(1), album.photos[0], (64, 64))
     batch = {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in pack([case], 8).items()}
     batch["visible"][..., :32] = 0
-    logits = torch.zeros_like(batch["mask"])
+    still = torch.zeros_like(batch["field"])
 
     def loss(field):
-        return float(field_loss(field, logits, batch)[0])
+        fields = Fields(field, torch.zeros_like(batch["mask"]), still, batch["forward"], still)
+        return float(field_loss(fields, batch)[0])
 
     base = loss(batch["field"])
     outside = batch["field"] + 5 * (1 - batch["mask"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from conftest import picture
 
 from tug import heldout, layers
 from tug.cases import heldout_case, synthetic_case
 from tug.drags import sample_drags
+from tug.fieldnet import turn_round
 from tug.masks import loose_mask, window
 from tug.motions import MOTIONS, grid, invert, random_motion, random_region, warp
 
@@ -27,13 +29,43 @@ def _check(case, tolerance: float) -> None:
         assert 0 <= hx < width and 0 <= hy < height and 0 <= tx < width and 0 <= ty < height
         dx, dy = case.field[int(ty), int(tx)]
         assert abs(tx + dx - hx) < 0.51 and abs(ty + dy - hy) < 0.51
+    if case.forward is None:  # held-out cases only know what is scored
+        return
+    # what moves and is seen again is where the forward field says
+    moved = (np.hypot(*np.moveaxis(case.forward, -1, 0)) > 1) & (case.mask > 0.5)
+    there = np.hypot(*np.moveaxis(case.forward + warp(case.field, case.forward), -1, 0))
+    assert not moved.any() or np.median(there[moved]) < 0.5
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_synthetic_case_is_exact(seed: int, album) -> None:
     rng = np.random.default_rng(seed)
-    case = synthetic_case(rng, album.photos[0], (96, 96), album.cuts[0], album.photos[1], album.cuts[1])
+    case = synthetic_case(rng, album.photos[0], (96, 96), album.cuts[0], album.photos[1], album.cuts[1], painted=0.5)
     _check(case, tolerance=2.5)
+
+
+def test_a_painted_case_leaves_the_photo_as_it_is_and_says_so(album) -> None:
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        case = synthetic_case(rng, album.photos[0], (96, 128), album.cuts[0], in_place=0.0, painted=1.0)
+        if not case.real:
+            break
+    else:
+        raise AssertionError("no object left its photo in forty cases")
+    same = (case.source == album.photos[0]).all() or (case.source == album.photos[0][:, ::-1]).all()
+    assert same or case.source.std() > 20  # (a crop may have been scaled)
+    assert (case.visible < 0.5).any()
+
+
+def test_turning_round_inverts_a_shift_and_finds_what_it_uncovers() -> None:
+    forward, mask = torch.zeros(1, 2, 32, 32), torch.ones(1, 1, 32, 32)
+    forward[:, 0, 10:20, 6:14] = 10  # a block moves ten cells to the right
+    guess = torch.full((1, 2, 32, 32), 0.0)
+    guess[:, 0] = -10
+    back, lost = turn_round(forward, mask, [guess], rounds=4)
+    assert torch.equal(back[:, 0, 11:19, 17:23], torch.full((1, 8, 6), -10.0))
+    assert lost[:, :, 11:19, 7:13].min() > 5  # nothing lands where the block was
+    assert lost[:, :, 11:19, 17:23].max() == 0 and lost[:, :, :8].max() == 0
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -56,7 +88,7 @@ def test_known_translation_of_a_layer() -> None:
     after = warp(alpha, field, 0)
     ground = np.full_like(photo, 30)
     source = layers._over(photo, alpha, ground)
-    pair = layers._pair(source, layers._over(warp(photo, field), after, ground), field, alpha, after)
+    pair = layers._pair(source, layers._over(warp(photo, field), after, ground), field, -field, alpha, after)
     assert pair.moving[45, 65] == 1 and pair.moving[45, 35] == 0
     assert pair.visible[45, 35] == 0 and pair.visible[45, 75] == 1 and pair.visible[10, 10] == 1
     assert pair.field[45, 75, 0] == -20 and pair.field[45, 35, 0] == 0

@@ -3,24 +3,61 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
 from . import evaluate, score, tools
+from .config import CONFIGS, ConfigError, build, read_config
 from .sd15 import commands as sd15
 from .trainer import TrainConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A stage as its configuration file and the command line have it."""
+
+    train: TrainConfig
+    tables: dict[str, dict[str, Any]]
+    file: Path
+
+    def stage(self, kind: type[T]) -> T:
+        return build(kind, self.tables.get("stage", {}), f"{self.file} [stage]")
+
+    def network(self, kind: type[T]) -> T:
+        return build(kind, self.tables.get("network", {}), f"{self.file} [network]")
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    """The stage's configuration; `--steps`, `--rate`, `--minutes` and `--batch` have the last word."""
+    tables = read_config(args.config)
+    train = build(TrainConfig, tables.get("train", {}), f"{args.config} [train]")
+    given = {key: getattr(args, key) for key in ("steps", "rate", "minutes") if getattr(args, key) is not None}
+    if args.batch is not None:
+        tables.setdefault("stage", {})["batch"] = args.batch
+    return Plan(dataclasses.replace(train, **given), tables, args.config)
 
 
 def _train_field(args: argparse.Namespace) -> None:
     from .fieldnet import FieldConfig
-    from .photos import load_album
+    from .photos import add_frames, load_album
     from .stage_field import FieldStage, FieldStageConfig
     from .trainer import train
+    from .videos import training_pairs
 
-    album = load_album(args.data, args.runs / "cache")
-    stage = FieldStage(album, FieldStageConfig(batch=args.batch), FieldConfig())
-    train(stage, _schedule(args), args.runs / "field", args.warm)
+    plan = _plan(args)
+    config = plan.stage(FieldStageConfig)
+    album, pairs = load_album(args.data, args.runs / "cache"), []
+    if config.real > 0 and (args.data / "videos").is_dir():
+        add_frames(album, args.data)
+        pairs = training_pairs(args.data / "videos", args.runs / "cache")
+    stage = FieldStage(album, config, plan.network(FieldConfig), pairs=pairs)
+    train(stage, plan.train, args.runs / "field", args.warm)
 
 
 def _train_autoencoder(args: argparse.Namespace) -> None:
@@ -30,11 +67,10 @@ def _train_autoencoder(args: argparse.Namespace) -> None:
     from .stage_autoencoder import AutoencoderStage, AutoencoderStageConfig
     from .trainer import train
 
+    plan = _plan(args)
     album = load_album(args.data, args.runs / "cache")
-    config = AutoencoderStageConfig(batch=args.batch)
-    train(
-        AutoencoderStage(album, config, AutoencoderConfig(), Features()), _schedule(args), args.runs / "ae", args.warm
-    )
+    stage = AutoencoderStage(album, plan.stage(AutoencoderStageConfig), plan.network(AutoencoderConfig), Features())
+    train(stage, plan.train, args.runs / "ae", args.warm)
 
 
 def _normalise(args: argparse.Namespace) -> None:
@@ -65,11 +101,12 @@ def _train_drag(args: argparse.Namespace) -> None:
     from .stage_drag import DragStage, DragStageConfig
     from .trainer import train
 
+    plan = _plan(args)
     album = load_album(args.data, args.runs / "cache")
     trained = load_runs(args.runs)
     frozen = (trained["field"], trained["encoder"], trained["decoder"])
-    stage = DragStage(album, DragStageConfig(batch=args.batch), DragConfig(), frozen, Features())
-    train(stage, _schedule(args), args.runs / "drag", args.warm)
+    stage = DragStage(album, plan.stage(DragStageConfig), plan.network(DragConfig), frozen, Features())
+    train(stage, plan.train, args.runs / "drag", args.warm)
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -79,42 +116,38 @@ def _export(args: argparse.Namespace) -> None:
 
 
 def _smoke(args: argparse.Namespace) -> None:
-    """Every stage for a share of `--minutes`, then the export: a valid bundle in ten minutes, not a good one."""
-    share = args.minutes / 4
-    rest = {"data": args.data, "runs": args.runs, "warm": None, "minutes": share, "decay_from": 0.5, "warmup": 30}
-    _train_field(argparse.Namespace(**rest, steps=200, batch=8, rate=1e-3))
-    _train_autoencoder(argparse.Namespace(**rest, steps=200, batch=6, rate=8e-4))
-    _normalise(argparse.Namespace(**rest))
-    _train_drag(argparse.Namespace(**rest, steps=120, batch=4, rate=6e-4))
+    """Every stage by its smoke configuration, then the export: a valid bundle in ten minutes, not a good one."""
+    stages = {"field": _train_field, "autoencoder": _train_autoencoder, "drag": _train_drag}
+    for name, run in stages.items():
+        config = CONFIGS / f"smoke-{name}.toml"
+        minutes = None if args.minutes is None else args.minutes / 4
+        rest = {"steps": args.steps, "rate": None, "batch": None, "minutes": minutes, "warm": None}
+        run(argparse.Namespace(data=args.data, runs=args.runs, config=config, **rest))
+        if name == "autoencoder":
+            _normalise(argparse.Namespace(data=args.data, runs=args.runs))
     _export(argparse.Namespace(runs=args.runs, out=args.out))
-
-
-def _schedule(args: argparse.Namespace) -> TrainConfig:
-    return TrainConfig(
-        steps=args.steps, rate=args.rate, minutes=args.minutes, decay_from=args.decay_from, warmup=args.warmup
-    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="tug", description=__doc__)
     commands = parser.add_subparsers(required=True)
 
-    def stage(name: str, run, steps: int, batch: int, rate: float) -> None:
-        command = commands.add_parser(name)
+    def stage(name: str, run) -> None:
+        command = commands.add_parser(f"train-{name}")
+        config = CONFIGS / f"{name}.toml"
+        command.add_argument("--config", type=Path, default=config, help="TOML file; the rest overrides what it says")
         command.add_argument("--data", type=Path, default=Path("../../shared/data"))
         command.add_argument("--runs", type=Path, default=Path("runs"))
         command.add_argument("--warm", type=Path)
-        command.add_argument("--steps", type=int, default=steps)
-        command.add_argument("--batch", type=int, default=batch)
-        command.add_argument("--rate", type=float, default=rate)
-        command.add_argument("--minutes", type=float, default=150.0)
-        command.add_argument("--warmup", type=int, default=100)
-        command.add_argument("--decay-from", type=float, default=0.5, help="share of steps after which the rate falls")
+        command.add_argument("--steps", type=int)
+        command.add_argument("--batch", type=int)
+        command.add_argument("--rate", type=float)
+        command.add_argument("--minutes", type=float)
         command.set_defaults(run=run)
 
-    stage("train-field", _train_field, 3000, 16, 1e-3)
-    stage("train-autoencoder", _train_autoencoder, 3000, 12, 6e-4)
-    stage("train-drag", _train_drag, 3000, 8, 5e-4)
+    stage("field", _train_field)
+    stage("autoencoder", _train_autoencoder)
+    stage("drag", _train_drag)
     command = commands.add_parser("normalise", help="latents to unit variance, once, after the autoencoder's training")
     command.add_argument("--data", type=Path, default=Path("../../shared/data"))
     command.add_argument("--runs", type=Path, default=Path("runs"))
@@ -127,14 +160,18 @@ def main() -> None:
     command.add_argument("--data", type=Path, default=Path("../../shared/data"))
     command.add_argument("--runs", type=Path, default=Path("runs/smoke"))
     command.add_argument("--out", type=Path, default=Path("out/smoke"))
-    command.add_argument("--minutes", type=float, default=10.0)
+    command.add_argument("--minutes", type=float, help="for the three stages and the rest, instead of ten")
+    command.add_argument("--steps", type=int, help="of each stage, instead of what the configurations say")
     command.set_defaults(run=_smoke)
     evaluate.register(commands)
     score.register(commands)
     tools.register(commands)
     sd15.register(commands)
     args = parser.parse_args()
-    args.run(args)
+    try:
+        args.run(args)
+    except ConfigError as error:
+        parser.exit(2, f"{error}\n")
 
 
 if __name__ == "__main__":

@@ -18,13 +18,18 @@ import numpy as np
 from . import heldout, layers
 from .drags import sample_drags
 from .masks import loose_mask, window
-from .motions import Array, grid, random_motion, random_region, region_of, warp
+from .motions import Array, grid, invert, random_motion, random_region, region_of, warp
+
+# share of training cases in which something is pinned: four in five of the drags that people draw have a pin
+PINNED = 0.6
 
 
 @dataclass
 class Case:
     """source, target: uint8 [H, W, 3] RGB; mask: float32 [H, W], 1 = may change; drags: float32 [N, 4] (handle x, y,
-    target x, y); field: float32 [H, W, 2] backward, pixels; visible: float32 [H, W], 1 = the source shows it."""
+    target x, y); field: float32 [H, W, 2] backward, pixels; visible: float32 [H, W], 1 = the source shows it;
+    forward: float32 [H, W, 2], where each source place goes; known: float32 [H, W], 1 = that is known, None =
+    everywhere; real: whether the target's hidden part is a photograph's."""
 
     source: Array
     mask: Array
@@ -32,6 +37,9 @@ class Case:
     target: Array | None = None
     field: Array | None = None
     visible: Array | None = None
+    forward: Array | None = None
+    real: bool = True
+    known: Array | None = None
 
 
 def fit(photo: Array, height: int, width: int) -> Array:
@@ -68,10 +76,10 @@ def deform_in_place(rng: np.random.Generator, source: Array, cut: Array | None) 
     if np.hypot(*np.moveaxis(total, -1, 0)).max() < 0.015 * min(height, width):
         return None
     target = warp(source, total)
-    drags = sample_drags(rng, total, np.maximum.reduce(parts), mask)
+    drags = sample_drags(rng, total, np.maximum.reduce(parts), mask, PINNED)
     if drags is None:
         return None
-    return Case(source, mask, drags, target, total, np.ones((height, width), np.float32))
+    return Case(source, mask, drags, target, total, np.ones((height, width), np.float32), invert(total))
 
 
 def synthetic_case(
@@ -82,11 +90,13 @@ def synthetic_case(
     other: Array | None = None,
     other_cut: Array | None = None,
     in_place: float = 0.5,
+    painted: float = 0.0,
 ) -> Case:
     """A training case on `photo` (uint8 [h, w, 3]), at `size` (H, W) or the photo's own.
 
     cut: the photo's main object, bool [h, w], if known; other, other_cut: a second photo whose object may be pasted
-    over this one; in_place: share of deformations in place against objects moved over a still background.
+    over this one; in_place: share of deformations in place against objects moved over a still background; painted:
+    share of the moved objects that leave the untouched photo, the place behind them painted in (see `layers`).
     """
     height, width = size or photo.shape[:2]
     box = layers.random_crop(rng, photo.shape[:2], height, width)
@@ -99,17 +109,19 @@ def synthetic_case(
         if rng.random() < in_place:
             case = deform_in_place(rng, source, own)
         else:
-            parts = layers.moved_object(rng, source, own, other, other_cut)
-            case = None if parts is None else _layer_case(rng, *parts)
+            parts = layers.moved_object(rng, source, own, other, other_cut, painted)
+            case = None if parts is None else _layer_case(rng, *parts, layers.what_changes(*parts), PINNED)
         if case is not None:
             return case
     return _still(source)
 
 
-def _layer_case(rng: np.random.Generator, pair: layers.Pair) -> Case | None:
-    mask = loose_mask(rng, pair.touched, spread=(0.02, 0.25))
-    drags = sample_drags(rng, pair.field, pair.moving, mask)
-    return None if drags is None else Case(pair.source, mask, drags, pair.target, pair.field, pair.visible)
+def _layer_case(rng: np.random.Generator, pair: layers.Pair, core: Array, pinned: float) -> Case | None:
+    mask = loose_mask(rng, core, spread=(0.02, 0.25))
+    drags = sample_drags(rng, pair.field, pair.moving, mask, pinned)
+    if drags is None:
+        return None
+    return Case(pair.source, mask, drags, pair.target, pair.field, pair.visible, pair.forward, pair.real)
 
 
 def _still(source: Array) -> Case:
@@ -118,7 +130,8 @@ def _still(source: Array) -> Case:
     mask = np.zeros((height, width), np.float32)
     mask[height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] = 1
     drags = np.array([[width / 2, height / 2, width / 2, height / 2]], np.float32)
-    return Case(source, mask, drags, source.copy(), np.zeros((height, width, 2), np.float32), np.ones_like(mask))
+    still = np.zeros((height, width, 2), np.float32)
+    return Case(source, mask, drags, source.copy(), still, np.ones_like(mask), still)
 
 
 def heldout_case(rng: np.random.Generator, photo: Array, size: tuple[int, int] = (512, 512)) -> Case:
@@ -133,7 +146,7 @@ def heldout_case(rng: np.random.Generator, photo: Array, size: tuple[int, int] =
                 return Case(source, mask, drags, warp(source, field), field, np.ones(size, np.float32))
         else:
             pair = heldout.projective_move(rng, source)
-            case = None if pair is None else _layer_case(rng, pair)
+            case = None if pair is None else _layer_case(rng, pair, pair.touched, 0.4)
             if case is not None:
                 return case
     return _still(source)

@@ -11,11 +11,14 @@ COUNTS = [1, 2, 3, 4, 5, 6, 8, 12, 20]
 COUNT_WEIGHTS = np.array([0.36, 0.24, 0.14, 0.08, 0.05, 0.04, 0.04, 0.03, 0.02])
 
 
-def sample_drags(rng: np.random.Generator, field: Array, moving: Array, mask: Array) -> Array | None:
+def sample_drags(
+    rng: np.random.Generator, field: Array, moving: Array, mask: Array, pinned: float = 0.4
+) -> Array | None:
     """Drags [N, 4] (handle x, y, target x, y) that a backward field [H, W, 2] fulfils exactly, or None.
 
     moving: [H, W] > 0.5 on the moving part, on the target side; mask: the edit mask, where pins may stand. The first
-    target lies where the motion is strongest; further ones anywhere on the part; pins have zero length.
+    target lies where the motion is strongest; further ones anywhere on the part; pins, drags of zero length, are there
+    in a share `pinned` of the cases.
     """
     height, width = mask.shape
     length = np.hypot(field[..., 0], field[..., 1])
@@ -44,7 +47,7 @@ def sample_drags(rng: np.random.Generator, field: Array, moving: Array, mask: Ar
                 break
     if not chosen:
         return None
-    if rng.random() < 0.4:
+    if rng.random() < pinned:
         chosen += _pins(rng, field, moving, mask, chosen, apart)
     drags = np.stack(chosen).astype(np.float32)
     return drags[rng.permutation(len(drags))]

@@ -1,14 +1,19 @@
 """The field network: picture, mask and drags → dense backward field and visibility, at 1/4 of the work size.
 
-Interpolation comes first: inverse distances between the drags, with the mask's border as a weak source of stillness.
-A U-Net then says what the interpolation cannot know — which pixels belong to what is dragged, and what becomes
-visible. Its field R is corrected by the interpolated misfit d_i - R(t_i) close to the targets, so every drag is met
-exactly whatever was learned. Internal lengths are net pixels (1/4 work pixels); the door speaks work pixels.
+Two U-Nets, one on each side of the motion. What belongs to a drag is seen best in the source, where things have their
+true edges: the first one says for every source place how far it follows the drags (`follow`), a forward field. That is
+turned round (`turn_round`): a target place shows the source place that lands on it, the moved one in front of the one
+that stayed, and where none lands there is a hole. So nothing that moved away stays behind as a second copy. The second
+U-Net looks at the warp in the target, mends the field and says what is visible. Its field R is corrected by the
+interpolated misfit d_i - R(t_i) close to the targets, so every drag is met exactly whatever was learned.
+
+Internal lengths are net pixels (1/4 work pixels); the door speaks work pixels.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,68 +33,39 @@ class FieldConfig:
     blocks: tuple[int, ...] = (0, 1, 2, 2, 2)
     border: float = 0.25  # weight of the mask's border in the interpolation
     reach: float = 4.0  # net pixels around a target in which the misfit is corrected
+    rounds: int = 5  # fixed-point rounds of `turn_round`
 
 
-class FieldNet(nn.Module):
-    def __init__(self, config: FieldConfig | None = None) -> None:
+class Fields(NamedTuple):
+    """field, prior (plain interpolation), turned (the first network's forward field, turned round): backward
+    [B, 2, h, w]; logits of visibility [B, 1, h, w]; forward [B, 2, h, w]; all in net pixels."""
+
+    field: Tensor
+    logits: Tensor
+    prior: Tensor
+    forward: Tensor
+    turned: Tensor
+
+
+class UNet(nn.Module):
+    """[B, inputs, h, w] → [B, outputs, h, w], sides multiples of 2^(levels - 1)."""
+
+    def __init__(self, inputs: int, outputs: int, config: FieldConfig) -> None:
         super().__init__()
-        self.config = config = config or FieldConfig()
         widths, depth = config.channels, len(config.channels)
-        self.stem = conv(20, widths[0])
+
+        def blocks(level: int) -> nn.Sequential:
+            return nn.Sequential(*(Residual(widths[level]) for _ in range(config.blocks[level])))
+
+        self.stem = conv(inputs, widths[0])
         self.down = nn.ModuleList(conv(widths[i], widths[i + 1], 3, 2) for i in range(depth - 1))
-        self.down_blocks = nn.ModuleList(self._blocks(i) for i in range(depth))
+        self.down_blocks = nn.ModuleList(blocks(i) for i in range(depth))
         self.up = nn.ModuleList(conv(widths[i + 1], widths[i], 1) for i in range(depth - 1))
         self.merge = nn.ModuleList(conv(2 * widths[i], widths[i], 3) for i in range(depth - 1))
-        self.up_blocks = nn.ModuleList(self._blocks(i) for i in range(depth - 1))
-        self.out = zero(conv(widths[0], 3))
+        self.up_blocks = nn.ModuleList(blocks(i) for i in range(depth - 1))
+        self.out = zero(conv(widths[0], outputs))
 
-    def _blocks(self, level: int) -> nn.Sequential:
-        return nn.Sequential(*(Residual(self.config.channels[level]) for _ in range(self.config.blocks[level])))
-
-    def forward(self, image: Tensor, mask: Tensor, drags: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """image [B, 3, H, W] in [-1, 1], mask [B, 1, H, W], drags [B, N, 4] work pixels →
-        field [B, 2, H/4, W/4], visibility [B, 1, H/4, W/4], prior [B, 2, H/4, W/4], fields in work pixels."""
-        small, inside = F.avg_pool2d(image, SCALE), F.avg_pool2d(mask, SCALE)
-        field, logits, prior = self.at_net_size(small, inside, drags / SCALE)
-        visibility = 1 - inside.clamp(0, 1) * torch.sigmoid(-logits)
-        return field * SCALE, visibility, prior * SCALE
-
-    def at_net_size(self, image: Tensor, mask: Tensor, drags: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same with everything already at 1/4 size and in net pixels → field, visibility logits, prior.
-
-        A drag row may be padding: its target is then at -1e4, too far away to weigh anything."""
-        grid = pixel_grid(image)
-        handles, targets = drags[..., :2], drags[..., 2:]
-        move = handles - targets
-        to_target = squared_distances(targets, grid)
-        depth = mask_depth(mask)
-        wide = shepard(to_target, move) * mask
-        prior = shepard(to_target, move, self.config.border / (depth + 0.3).square()) * mask
-        moving = (move.square().sum(-1) > 0.25).float()[..., None, None]
-        features = torch.cat(
-            [
-                image,
-                warp(image, prior),
-                warp(image, wide),
-                prior / 8,
-                wide / 8,
-                mask,
-                depth / 16,
-                torch.log1p(to_target.amin(1, keepdim=True)) / 4,
-                disks(to_target + 1e4 * (1 - moving)),
-                disks(to_target + 1e4 * moving),
-                disks(squared_distances(handles, grid) + 1e4 * (1 - moving)),
-                torch.ones_like(mask),
-            ],
-            1,
-        )
-        learned, logits = self._unet(features)
-        residual = (prior + learned) * mask
-        misfit = move - sample(residual, targets.transpose(1, 2)[:, :, None]).squeeze(2).transpose(1, 2)
-        near = torch.exp(to_target.amin(1, keepdim=True) / (-2 * self.config.reach**2))
-        return residual + near * shepard(to_target, misfit) * (mask > 0.01).float(), logits, prior
-
-    def _unet(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         skips = []
         for level, block in enumerate(self.down_blocks):
@@ -101,5 +77,124 @@ class FieldNet(nn.Module):
             x = upsample(self.up[level](F.relu(x)))
             x = self.merge[level](F.relu(torch.cat([x, skips[level]], 1)))
             x = self.up_blocks[level](x)
-        out = self.out(F.relu(x)).float()
-        return 4 * out[:, :2], 4 * out[:, 2:] + 2
+        return self.out(F.relu(x)).float()
+
+
+class FieldNet(nn.Module):
+    def __init__(self, config: FieldConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or FieldConfig()
+        self.follow = UNet(15, 3, config)
+        self.mend = UNet(22, 3, config)
+
+    def forward(self, image: Tensor, mask: Tensor, drags: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """image [B, 3, H, W] in [-1, 1], mask [B, 1, H, W], drags [B, N, 4] work pixels →
+        field [B, 2, H/4, W/4], visibility [B, 1, H/4, W/4], prior [B, 2, H/4, W/4], fields in work pixels."""
+        small, inside = F.avg_pool2d(image, SCALE), F.avg_pool2d(mask, SCALE)
+        fields = self.at_net_size(small, inside, drags / SCALE)
+        visibility = 1 - inside.clamp(0, 1) * torch.sigmoid(-fields.logits)
+        return fields.field * SCALE, visibility, fields.prior * SCALE
+
+    def at_net_size(self, image: Tensor, mask: Tensor, drags: Tensor) -> Fields:
+        """The same with everything already at 1/4 size and in net pixels.
+
+        A drag row may be padding: it is then at -1e4, too far away to weigh anything."""
+        grid = pixel_grid(image)
+        handles, targets = drags[..., :2], drags[..., 2:]
+        move = handles - targets
+        to_target, to_handle = squared_distances(targets, grid), squared_distances(handles, grid)
+        depth = mask_depth(mask)
+        ground = self.config.border / (depth + 0.3).square()
+        moving = (move.square().sum(-1) > 0.25).float()[..., None, None]
+        pins, at_handles, at_targets = (
+            disks(to_target + 1e4 * moving),
+            disks(to_handle + 1e4 * (1 - moving)),
+            disks(to_target + 1e4 * (1 - moving)),
+        )
+        shared = [mask, depth / 16, pins, at_handles, at_targets, torch.ones_like(mask)]
+        wide = shepard(to_target, move) * mask
+        prior = shepard(to_target, move, ground) * mask
+        forward = self._follow(image, mask, shared, handles, -move, to_handle, ground)
+        turned, lost = turn_round(forward.detach(), mask, [wide, prior, nearest(to_target, move)], self.config.rounds)
+        features = torch.cat(
+            [
+                image,
+                warp(image, turned),
+                warp(image, wide),
+                turned / 8,
+                wide / 8,
+                mask,
+                depth / 16,
+                torch.log1p(to_target.amin(1, keepdim=True)) / 4,
+                at_targets,
+                pins,
+                at_handles,
+                torch.ones_like(mask),
+                lost / 2,
+                forward.detach().square().sum(1, keepdim=True).sqrt() / 8,
+            ],
+            1,
+        )
+        out = self.mend(features)
+        learned, logits = 4 * out[:, :2], 4 * out[:, 2:] + 2
+        residual = (turned + learned) * mask
+        misfit = move - sample(residual, targets.transpose(1, 2)[:, :, None]).squeeze(2).transpose(1, 2)
+        near = torch.exp(to_target.amin(1, keepdim=True) / (-2 * self.config.reach**2))
+        field = residual + near * shepard(to_target, misfit) * (mask > 0.01).float()
+        return Fields(field, logits, prior, forward, turned)
+
+    def _follow(
+        self,
+        image: Tensor,
+        mask: Tensor,
+        shared: list[Tensor],
+        handles: Tensor,
+        move: Tensor,
+        distances: Tensor,
+        ground: Tensor,
+    ) -> Tensor:
+        """Forward field [B, 2, h, w] on the source: the drags' interpolation, which everything would follow, times how
+        far each place does, and what is learned on top; exact at the handles."""
+        wide = shepard(distances, move)
+        prior = shepard(distances, move, ground)
+        features = [image, *shared, wide / 8, prior / 8, torch.log1p(distances.amin(1, keepdim=True)) / 4]
+        share = prior.square().sum(1, keepdim=True).sqrt() / (wide.square().sum(1, keepdim=True).sqrt() + 0.1)
+        out = self.follow(torch.cat([*features, share], 1))
+        gate = torch.sigmoid(4 * out[:, :1])
+        forward = (gate * (wide + 4 * out[:, 1:])) * mask
+        misfit = move - sample(forward, handles.transpose(1, 2)[:, :, None]).squeeze(2).transpose(1, 2)
+        near = torch.exp(distances.amin(1, keepdim=True) / (-2 * self.config.reach**2))
+        return forward + near * shepard(distances, misfit) * (mask > 0.01).float()
+
+
+def nearest(distances: Tensor, values: Tensor) -> Tensor:
+    """The value of (almost only) the nearest point: distances [B, N, h, w] squared, values [B, N, 2] → [B, 2, h, w]."""
+    relative = distances / (distances.amin(1, keepdim=True) + 1e-3) + 1e-3
+    return shepard(relative.pow(4), values)
+
+
+def turn_round(forward: Tensor, mask: Tensor, guesses: list[Tensor], rounds: int) -> tuple[Tensor, Tensor]:
+    """Forward field [B, 2, h, w] on the source → (backward field on the target, how far the best answer misses [B, 1,
+    h, w], at most 8), all in the field's own pixels.
+
+    A target place x shows the source place s with s + forward(s) = x. From each guess, and from rest, b = s - x is
+    found by fixed-point rounds; of several answers the one that moved furthest lies in front."""
+    grid = pixel_grid(forward)
+    best, score, miss = torch.zeros_like(forward), None, None
+    for guess in [*guesses, torch.zeros_like(forward)]:
+        back = guess
+        for _ in range(rounds):
+            back = -sample(forward, grid + back)
+        landed = sample(forward, grid + back)
+        error = (back + landed).square().sum(1, keepdim=True).sqrt()
+        mine = -error.clamp(max=8) + 0.3 * torch.tanh(back.square().sum(1, keepdim=True).sqrt())
+        if score is None:
+            best, score, miss = back, mine, error
+        else:
+            better = mine > score
+            best, score, miss = (
+                torch.where(better, back, best),
+                torch.maximum(mine, score),
+                torch.where(better, error, miss),
+            )
+    return best * mask, miss.clamp(max=8) * mask

@@ -10,7 +10,7 @@ import numpy as np
 
 from .layers import Pair, _feathered, _over, _pair
 from .masks import loose_mask
-from .motions import Array, grid, warp
+from .motions import Array, grid, invert, warp
 
 
 def thin_plate(points: Array, values: Array, x: Array) -> Array:
@@ -111,4 +111,4 @@ def projective_move(rng: np.random.Generator, photo: Array) -> Pair | None:
     field = np.clip(back - x, -2 * side, 2 * side).astype(np.float32)
     after = warp(alpha, field, cv2.BORDER_CONSTANT)
     source, target = _over(mirrored, alpha, photo), _over(warp(mirrored, field), after, photo)
-    return _pair(source, target, field, alpha, after)
+    return _pair(source, target, field, invert(field), alpha, after)

@@ -1,7 +1,8 @@
-"""Whole objects over a still background: cut along an edge, moved or deformed, with what they uncover known.
+"""Objects over a still background: cut along an edge, moved or deformed, with what they uncover known.
 
-Object pixels live on their own canvas; `to_source` and `to_target` are backward fields from each picture into it. The
-background is a real photograph, so the disoccluded part of the target is real too.
+Either another photo's object is pasted, and the disoccluded part of the target is real; or the photo's own object moves
+out of the untouched photo, and the target's uncovered part is painted in: the source is then as real as a user's, and
+`Pair.real` says that the hole is not.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from .motions import Array, Region, grid, invert, random_motion, random_region, 
 
 @dataclass
 class Pair:
-    """source, target uint8 [H, W, 3]; field [H, W, 2] backward; visible [H, W]; moving [H, W]: the object in the
-    target; touched [H, W]: everything that differs between the two."""
+    """source, target uint8 [H, W, 3]; field [H, W, 2] backward; forward [H, W, 2]: where each source place goes;
+    visible [H, W]; moving [H, W]: the object in the target; touched [H, W]: everything that moves or is uncovered;
+    real: whether what is uncovered is a photograph's."""
 
     source: Array
     target: Array
     field: Array
+    forward: Array
     visible: Array
     moving: Array
     touched: Array
+    real: bool = True
 
 
 def ellipse(x: Array, region: Region) -> Array:
@@ -131,14 +135,25 @@ def _object_motion(rng: np.random.Generator, x: Array, cut: Array) -> Array:
 
 
 def moved_object(
-    rng: np.random.Generator, ground: Array, own: Array | None, other: Array | None, other_cut: Array | None
+    rng: np.random.Generator,
+    ground: Array,
+    own: Array | None,
+    other: Array | None,
+    other_cut: Array | None,
+    painted: float = 0.0,
 ) -> tuple[Pair] | None:
-    """One object moved over `ground` [H, W, 3]: the photo's own (grown over itself, or the same in reverse, so that
-    the photo is the target and what the object covered is real), or another photo's, pasted."""
+    """One object moved over `ground` [H, W, 3]: the photo's own (taken out of the untouched photo; or grown over
+    itself, or the same in reverse, so that the photo is the target), or another photo's, pasted.
+
+    painted: share of the photo's own objects that are taken out, which leaves a hole that is painted in."""
     height, width = ground.shape[:2]
     x = grid(height, width)
-    if own is not None and own.sum() > 100 and rng.random() < 0.4:
-        pair = _own_object(rng, x, ground, own)
+    if own is not None and own.sum() > 100:
+        pair = None
+        if rng.random() < painted:
+            pair = _own_moved(rng, x, ground, own)
+        elif rng.random() < 0.4:
+            pair = _own_object(rng, x, ground, own)
         if pair is not None:
             return (pair,)
     image, cut = ground, None
@@ -160,7 +175,23 @@ def moved_object(
     source = _over(image, alpha, ground)
     alpha_after = warp(alpha, field, cv2.BORDER_CONSTANT)
     target = _over(warp(image, field), alpha_after, ground)
-    return (_pair(source, target, field, alpha, alpha_after),)
+    return (_pair(source, target, field, invert(field), alpha, alpha_after),)
+
+
+def _own_moved(rng: np.random.Generator, x: Array, photo: Array, cut: Array) -> Pair | None:
+    """The photo's own object moves and the photo is the source as it is; behind it, the rim is painted inwards."""
+    field = _object_motion(rng, x, cut)
+    alpha = _feathered(rng, cut)
+    after = warp(alpha, field, cv2.BORDER_CONSTANT)
+    if (after > 0.5).sum() < 0.3 * cut.sum():
+        return None
+    wide = cv2.dilate(cut.astype(np.uint8), np.ones((5, 5), np.uint8))
+    ground = cv2.inpaint(np.ascontiguousarray(photo), wide, 3, cv2.INPAINT_TELEA)
+    # what the motion leaves in place keeps the photo's own pixels
+    target = _over(warp(photo, field), after, np.where(wide[..., None] > 0, ground, photo))
+    pair = _pair(photo, target, field, invert(field), np.maximum(alpha, wide * (alpha > 0.02)), after)
+    pair.real = False
+    return pair
 
 
 def _own_object(rng: np.random.Generator, x: Array, photo: Array, cut: Array) -> Pair | None:
@@ -172,18 +203,24 @@ def _own_object(rng: np.random.Generator, x: Array, photo: Array, cut: Array) ->
         return None
     grown = _over(warp(photo, field), after, photo)
     if rng.random() < 0.35:
-        return _pair(photo, grown, field, alpha, after)
-    return _pair(grown, photo, invert(field), after, alpha)
+        return _pair(photo, grown, field, invert(field), alpha, after)
+    return _pair(grown, photo, invert(field), field, after, alpha)
 
 
-def _pair(source: Array, target: Array, field: Array, alpha: Array, after: Array) -> Pair:
-    """Field and visibility of one object over a still background, from its alpha before and after."""
+def _pair(source: Array, target: Array, field: Array, forward: Array, alpha: Array, after: Array) -> Pair:
+    """Fields and visibility of one object over a still background, from its alpha before and after."""
     moving = (after > 0.5).astype(np.float32)
     covered = (alpha > 0.15).astype(np.float32)
     # the rim of an edge that did not move is still there to be seen
     changed = cv2.dilate(cv2.absdiff(source, target).max(-1), np.ones((3, 3), np.uint8)) > 8
     visible = np.where(after > 0.5, 1.0, 1.0 - covered * changed).astype(np.float32)
     touched = np.maximum(alpha, after) > 0.05
-    return Pair(
-        source, target, (field * moving[..., None]).astype(np.float32), visible, moving, touched.astype(np.float32)
-    )
+    field = (field * moving[..., None]).astype(np.float32)
+    forward = (forward * (alpha > 0.5)[..., None]).astype(np.float32)
+    return Pair(source, target, field, forward, visible, moving, touched.astype(np.float32))
+
+
+def what_changes(pair: Pair) -> Array:
+    """[H, W] 1 where the two pictures differ by motion: a person's mask covers that, and cuts through what stays."""
+    lengths = [np.hypot(field[..., 0], field[..., 1]) for field in (pair.field, pair.forward)]
+    return np.maximum(np.maximum(*lengths) > 0.4, pair.visible < 0.5).astype(np.float32)

@@ -195,7 +195,7 @@ def random_motion(rng: np.random.Generator, x: Array, region: Region, only: tupl
     names = list(only or MOTIONS)
     weights = np.array([MOTIONS[name][1] for name in names])
     name = names[rng.choice(len(names), p=weights / weights.sum())]
-    strength = float(np.exp(rng.uniform(np.log(0.12), np.log(0.75))))
+    strength = float(np.exp(rng.uniform(np.log(0.16), np.log(0.85))))
     return MOTIONS[name][0](rng, x, region, strength).astype(np.float32)
 
 

@@ -40,11 +40,30 @@ def read_photo(path: Path) -> Array:
     return np.ascontiguousarray(image[..., ::-1])
 
 
+def read_mask(path: Path) -> Array:
+    """An object mask, bool [H, W]: where the picture is not black."""
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise ValueError(f"{path} is not a picture that can be read")
+    return image > 0 if image.ndim == 2 else (image[..., :3] > 0).any(-1)
+
+
 def photo_paths(data: Path, folders: tuple[str, ...] = FOLDERS) -> list[Path]:
     paths = [p for f in folders for p in sorted((data / f).glob("*")) if p.suffix.lower() in (".jpg", ".jpeg", ".png")]
     if not paths:
         raise FileNotFoundError(f"no pictures in {' or '.join(str(data / f) for f in folders)}")
     return paths
+
+
+def add_frames(album: Album, data: Path, every: int = 6) -> None:
+    """Adds every `every`-th frame of `data`/videos that has a true object mask, with that mask as its outline."""
+    for folder in sorted((data / "videos").glob("*/masks")):
+        for path in sorted(folder.glob("*.png"))[::every]:
+            cut = read_mask(path)
+            if 0.005 < cut.mean() < 0.5:
+                album.names.append(f"videos/{folder.parent.name}/{path.stem}.jpg")
+                album.photos.append(read_photo(folder.parent / f"{path.stem}.jpg"))
+                album.cuts.append(cut)
 
 
 def load_album(

@@ -128,11 +128,10 @@ class DragStage:
         knows (1/2 of these small pictures), averaged down; then, where `blob` says so, a false field and a hole, since
         true holes are few and thin."""
         extra = batch["blob"]
-        field, logits, _ = self.field.at_net_size(
-            F.avg_pool2d(batch["source"], 2), F.avg_pool2d(batch["mask"], 2), batch["drags"] / 2
-        )
         inside = F.avg_pool2d(batch["mask"], 2)
-        field, visibility = F.avg_pool2d(2 * field, 2), F.avg_pool2d(1 - inside * torch.sigmoid(-logits), 2)
+        fields = self.field.at_net_size(F.avg_pool2d(batch["source"], 2), inside, batch["drags"] / 2)
+        field = F.avg_pool2d(2 * fields.field, 2)
+        visibility = F.avg_pool2d(1 - inside * torch.sigmoid(-fields.logits), 2)
         soft = F.avg_pool2d(extra, 4)
         field = field + soft * batch["astray"][:, :, None, None]
         visibility = visibility * (1 - soft)

@@ -1,4 +1,5 @@
-"""Training the field network: true field, photometric error and true holes, on synthetic pairs at its own size."""
+"""Training the field network: true fields both ways, photometric error and true holes, on synthetic and real pairs at
+its own size."""
 
 from __future__ import annotations
 
@@ -12,25 +13,36 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .cases import Case, synthetic_case
-from .fieldnet import FieldConfig, FieldNet
+from .fieldnet import FieldConfig, FieldNet, Fields
 from .geometry import warp
 from .photos import Album
 from .trainer import Batch
+from .videos import cropped_pair
 
 PADDING = (-1e4, -1e4, -1e4, -1e4)
 
 
 @dataclass
 class FieldStageConfig:
-    """batch: cases a step; sizes: net sizes (H, W) drawn a step; in_place: share of deformations in place."""
+    """batch: cases a step; sizes: net sizes (H, W) drawn a step; in_place: share of deformations in place; painted:
+    share of a photo's own objects that leave it untouched; real: share of pairs of video frames, if there are any."""
 
     batch: int = 16
     sizes: tuple[tuple[int, int], ...] = ((96, 96), (80, 112), (112, 80), (128, 128))
-    in_place: float = 0.4
+    in_place: float = 0.35
+    painted: float = 0.6
+    real: float = 0.12
     max_drags: int = 12
 
 
-def draw_case(rng: np.random.Generator, album: Album, pasteable: list[int], size: tuple[int, int], in_place: float):
+def draw_case(
+    rng: np.random.Generator,
+    album: Album,
+    pasteable: list[int],
+    size: tuple[int, int],
+    in_place: float,
+    painted: float = 0.0,
+) -> Case:
     """A synthetic case on a random photo, with a second photo's object at hand."""
     index = int(rng.integers(len(album)))
     other = int(pasteable[rng.integers(len(pasteable))]) if pasteable else None
@@ -42,6 +54,7 @@ def draw_case(rng: np.random.Generator, album: Album, pasteable: list[int], size
         None if other is None else album.photos[other],
         None if other is None else album.cuts[other],
         in_place,
+        painted,
     )
 
 
@@ -61,45 +74,62 @@ def pack(cases: list[Case], max_drags: int) -> dict[str, np.ndarray]:
         "mask": np.stack([case.mask for case in cases])[:, None],
         "visible": np.stack([case.visible for case in cases])[:, None],
         "field": np.stack([case.field for case in cases]).transpose(0, 3, 1, 2),
+        "forward": np.stack([case.forward for case in cases]).transpose(0, 3, 1, 2),
+        "known": np.stack([np.ones_like(c.mask) if c.known is None else c.known for c in cases])[:, None],
+        "real": np.array([case.real for case in cases], np.float32).reshape(-1, 1, 1, 1),
         "drags": drags,
     }
 
 
-def field_loss(
-    field: Tensor, logits: Tensor, batch: Batch, prior: Tensor | None = None
-) -> tuple[Tensor, dict[str, float]]:
-    """Loss of a field [B, 2, H, W] and visibility logits; everything in pixels of the batch's pictures.
+def field_loss(fields: Fields, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    """Loss of the network's fields and visibility logits; everything in pixels of the batch's pictures.
 
-    End-point and photometric errors count inside the mask; in holes only the photometric one, weakly, so that even
-    there the warp brings something plausible."""
+    End-point and photometric errors count inside the mask; in holes only the photometric one, weakly and where the
+    truth is a photograph, so that even there the warp brings something plausible."""
     mask, visible = batch["mask"], batch["visible"]
-    seen = mask * visible
-    error = (field - batch["field"]).square().sum(1, keepdim=True)
+    seen, area = mask * visible, mask.sum((1, 2, 3), keepdim=True) + 1
     moved = batch["field"].square().sum(1, keepdim=True).amax((2, 3), keepdim=True).sqrt()
-    charbonnier = (error + 0.01).sqrt() - 0.1
-    area = mask.sum((1, 2, 3), keepdim=True) + 1
-    flow = (charbonnier * seen / area).sum((1, 2, 3)) / (1 + 0.1 * moved.flatten())
-    photometric = (warp(batch["source"], field) - batch["target"]).abs().mean(1, keepdim=True)
-    photo = (photometric * (seen + 0.3 * mask * (1 - visible)) / area).sum((1, 2, 3))
+
+    def end_point(field: Tensor, truth: Tensor, where: Tensor) -> Tensor:
+        """Charbonnier end-point error a masked pixel, less for long motions: [B]."""
+        error = ((field - truth).square().sum(1, keepdim=True) + 0.01).sqrt() - 0.1
+        return (error * where / area).sum((1, 2, 3)) / (1 + 0.1 * moved.flatten())
+
+    flow = end_point(fields.field, batch["field"], seen)
+    follow = end_point(fields.forward, batch["forward"], mask * batch["known"])
+    photometric = (warp(batch["source"], fields.field) - batch["target"]).abs().mean(1, keepdim=True)
+    photo = (photometric * (seen + 0.3 * mask * (1 - visible) * batch["real"]) / area).sum((1, 2, 3))
     # holes count five times, and the logits are shifted by as much, so that what is learned stays a probability
     weight = 1 + 4 * (1 - visible)
-    holes = F.binary_cross_entropy_with_logits(logits - math.log(5), visible, reduction="none") * weight
+    holes = F.binary_cross_entropy_with_logits(fields.logits - math.log(5), visible, reduction="none") * weight
     hole = (holes * mask / area).sum((1, 2, 3))
-    dx, dy = field[..., 1:] - field[..., :-1], field[..., 1:, :] - field[..., :-1, :]
+    dx = fields.field[..., 1:] - fields.field[..., :-1]
+    dy = fields.field[..., 1:, :] - fields.field[..., :-1, :]
     smooth = (dx * mask[..., 1:]).abs().mean() + (dy * mask[..., 1:, :]).abs().mean()
-    total = (flow + 2 * photo + 1.5 * hole).mean() + 0.01 * smooth
-    figures = {"flow": float(flow.detach().mean()), "photo": float(photo.detach().mean())}
-    figures["hole"] = float(hole.detach().mean())
-    if prior is not None:
-        base = ((prior - batch["field"]).square().sum(1, keepdim=True) + 0.01).sqrt() - 0.1
-        figures["prior"] = float(((base * seen / area).sum((1, 2, 3)) / (1 + 0.1 * moved.flatten())).mean())
-    return total, figures
+    total = (flow + follow + 2 * photo + 1.5 * hole).mean() + 0.01 * smooth
+    with torch.no_grad():
+        figures = {
+            "flow": flow,
+            "turned": end_point(fields.turned, batch["field"], seen),
+            "prior": end_point(fields.prior, batch["field"], seen),
+            "follow": follow,
+            "photo": photo,
+            "hole": hole,
+        }
+        return total, {key: float(value.mean()) for key, value in figures.items()}
 
 
 class FieldStage:
-    def __init__(self, album: Album, config: FieldStageConfig, network: FieldConfig, seed: int = 0) -> None:
+    def __init__(
+        self,
+        album: Album,
+        config: FieldStageConfig,
+        network: FieldConfig,
+        seed: int = 0,
+        pairs: list[Case] | None = None,
+    ) -> None:
         cv2.setNumThreads(1)
-        self.album, self.config, self.seed = album, config, seed
+        self.album, self.config, self.seed, self.pairs = album, config, seed, pairs or []
         self.pasteable = album.with_objects()
         torch.manual_seed(seed)
         self.networks = nn.ModuleDict({"field": FieldNet(network)})
@@ -107,11 +137,16 @@ class FieldStage:
     def batch(self, step: int) -> dict[str, np.ndarray]:
         rng = np.random.default_rng((self.seed, 1, step))
         size = self.config.sizes[rng.integers(len(self.config.sizes))]
-        cases = [
-            draw_case(rng, self.album, self.pasteable, size, self.config.in_place) for _ in range(self.config.batch)
-        ]
-        return pack(cases, self.config.max_drags)
+        return pack([self._case(rng, size) for _ in range(self.config.batch)], self.config.max_drags)
+
+    def _case(self, rng: np.random.Generator, size: tuple[int, int]) -> Case:
+        if self.pairs and rng.random() < self.config.real:
+            case = cropped_pair(rng, self.pairs[int(rng.integers(len(self.pairs)))], *size)
+            if case is not None:
+                return case
+        config = self.config
+        return draw_case(rng, self.album, self.pasteable, size, config.in_place, config.painted)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
-        field, logits, prior = self.networks["field"].at_net_size(batch["source"], batch["mask"], batch["drags"])
-        return field_loss(field, logits, batch, prior)
+        fields = self.networks["field"].at_net_size(batch["source"], batch["mask"], batch["drags"])
+        return field_loss(fields, batch)

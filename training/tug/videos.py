@@ -20,8 +20,8 @@ import numpy as np
 from .cases import Case
 from .drags import COUNT_WEIGHTS, COUNTS
 from .masks import loose_mask
-from .motions import Array, grid
-from .photos import read_photo
+from .motions import Array, grid, warp
+from .photos import read_mask, read_photo
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def load_clip(folder: Path) -> Clip:
     masks = [folder / "masks" / f"{path.stem}.png" for path in paths]
     if not all(path.exists() for path in masks):
         return Clip(folder.name, frames)
-    return Clip(folder.name, frames, [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) > 0 for path in masks])
+    return Clip(folder.name, frames, [read_mask(path) for path in masks])
 
 
 def load_clips(videos: Path) -> list[Clip]:
@@ -270,7 +270,8 @@ def assemble(clip: Clip, first: int, motion: Motion, mask: Array, drags: Array) 
     """The case as an edit: the target differs from the source inside the mask only."""
     source = clip.frames[first]
     target = np.where(mask[..., None] > 0.5, motion.target, source)
-    return Case(source, mask.astype(np.float32), drags, target, motion.backward, motion.visible.astype(np.float32))
+    visible = motion.visible.astype(np.float32)
+    return Case(source, mask.astype(np.float32), drags, target, motion.backward, visible, motion.forward)
 
 
 def _drags(rng, clip, first, last, camera, motion: Motion, moving: Array, config: PairConfig) -> Array | None:
@@ -315,6 +316,80 @@ def draw_pairs(rng: np.random.Generator, clip: Clip, count: int, config: PairCon
         if len(pairs) == count:
             break
     return pairs
+
+
+def training_pairs(videos: Path, cache: Path, each: int = 20, seed: int = 0) -> list[Case]:
+    """Up to `each` pairs of every clip, half as large, drawn once and then kept in `cache`; fields in halved pixels."""
+    file = cache / f"pairs-{videos.resolve().name}-{each}.npz"
+    if not file.exists():
+        stored: dict[str, Array] = {}
+        for index, folder in enumerate(sorted(path for path in videos.iterdir() if path.is_dir())):
+            pairs = draw_pairs(np.random.default_rng((seed, index)), _halved(load_clip(folder)), each)
+            print(f"pairs of {folder.name}: {len(pairs)}", flush=True)
+            for number, pair in enumerate(pairs):
+                for key, value in vars(pair.case).items():
+                    if isinstance(value, np.ndarray):
+                        half = value.astype(np.float16) if key in ("field", "forward") else value
+                        stored[f"{index}.{number}.{key}"] = half
+        cache.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(file, **stored)
+    cases: dict[str, dict[str, Array]] = {}
+    with np.load(file) as kept:
+        for key in kept.files:
+            place, name = key.rsplit(".", 1)
+            cases.setdefault(place, {})[name] = kept[key]
+    return [
+        Case(**{name: value.astype(np.float32) if value.dtype == np.float16 else value for name, value in case.items()})
+        for case in cases.values()
+    ]
+
+
+def _halved(clip: Clip) -> Clip:
+    """The clip at half its size: training sees less than that, and flow costs a quarter."""
+
+    def small(image: Array) -> Array:
+        return cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
+
+    masks = None if clip.masks is None else [small(mask.astype(np.float32)) > 0.5 for mask in clip.masks]
+    return Clip(clip.name, [small(frame) for frame in clip.frames], masks)
+
+
+def cropped_pair(rng: np.random.Generator, case: Case, height: int, width: int) -> Case | None:
+    """A random crop around the mask's middle, mirrored half the time, brought to [height, width]; None if no drag that
+    moves is left in it."""
+    h, w = case.mask.shape
+    factor = min(h / height, w / width) * rng.uniform(0.7, 1.0)
+    ch, cw = min(h, round(height * factor)), min(w, round(width * factor))
+    ys, xs = np.nonzero(case.mask > 0.5)
+    if len(xs) == 0:
+        return None
+    y = int(np.clip(ys.mean() - ch / 2 + rng.normal(0, 0.08 * ch), 0, h - ch))
+    x = int(np.clip(xs.mean() - cw / 2 + rng.normal(0, 0.08 * cw), 0, w - cw))
+    scale = np.array([width / cw, height / ch], np.float32)
+    flip = rng.random() < 0.5
+
+    def part(image: Array, vectors: bool = False) -> Array:
+        area = cv2.INTER_AREA if scale[0] < 1 else cv2.INTER_LINEAR
+        out = cv2.resize(image[y : y + ch, x : x + cw], (width, height), interpolation=area)
+        out = out * scale if vectors else out
+        if not flip:
+            return np.ascontiguousarray(out)
+        return np.ascontiguousarray(out[:, ::-1] * (np.array([-1, 1], np.float32) if vectors else 1))
+
+    drags = (case.drags.reshape(-1, 2, 2) - [x, y]) * scale
+    if flip:
+        drags[..., 0] = width - drags[..., 0]
+    drags = drags.reshape(-1, 4).astype(np.float32)
+    inside = ((drags > 1) & (drags < np.tile([width - 1, height - 1], 2))).all(1)
+    moves = np.hypot(*(drags[:, 2:] - drags[:, :2]).T) > 1
+    if not (inside & moves).any():
+        return None
+    mask, visible = (part(case.mask) > 0.5).astype(np.float32), part(case.visible)
+    source, target = part(case.source).astype(np.uint8), part(case.target).astype(np.uint8)
+    backward, forward = part(case.field, True), part(case.forward, True)
+    misfit = np.hypot(*np.moveaxis(forward + warp(backward, forward), -1, 0))
+    known = (misfit < 1 + 0.1 * np.hypot(*np.moveaxis(forward, -1, 0))).astype(np.float32)
+    return Case(source, mask, drags[inside], target, backward, visible, forward, True, known)
 
 
 def write_pairs(path: Path, pairs: list[tuple[str, Pair]]) -> None:
