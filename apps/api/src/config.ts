@@ -3,6 +3,7 @@
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { type MemoryBound, memoryBound } from './memory.js';
 
 const ROOT = resolve(fileURLToPath(new URL('../../..', import.meta.url)));
 
@@ -30,6 +31,7 @@ const environment = z.object({
     .min(1)
     .default(join(ROOT, 'apps', 'web', 'out')),
   TUG_SECRET: z.string().min(16, 'must have at least 16 characters').optional(),
+  TUG_ENGINE_MEMORY: z.coerce.number('must be a number of megabytes').int().min(256).optional(),
   TUG_EDIT_DEADLINE: z.coerce.number('must be a number of seconds').min(1).max(86400).default(120),
   LOG_LEVEL: z.enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('warn'),
 });
@@ -68,6 +70,7 @@ export interface Config {
   readonly migrationsDir: string;
   readonly secret: string | undefined;
   readonly editDeadlineMs: number;
+  readonly engineMemory: MemoryBound;
   readonly logLevel: z.infer<typeof environment>['LOG_LEVEL'];
   readonly limits: Limits;
 }
@@ -111,6 +114,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     migrationsDir: join(ROOT, 'prisma', 'migrations'),
     secret: set.TUG_SECRET,
     editDeadlineMs: set.TUG_EDIT_DEADLINE * 1000,
+    engineMemory: memoryBound(set.TUG_ENGINE_MEMORY),
     logLevel: set.LOG_LEVEL,
     limits: DEFAULT_LIMITS,
   };

@@ -19,6 +19,8 @@ import { sizeOf } from './raster.js';
 const MAX_ENGINE_DEATHS = 2;
 const RETRY_MS = 2_000;
 
+const TOO_LONG = 'The edit took too long and was stopped: ask for fewer steps or candidates.';
+
 const ERROR_CODES: Record<EngineErrorCode, EditErrorCode> = {
   BAD_INPUT: 'ENGINE_FAILED',
   UNSUPPORTED_OPTION: 'ENGINE_FAILED',
@@ -26,6 +28,7 @@ const ERROR_CODES: Record<EngineErrorCode, EditErrorCode> = {
   DEVICE_UNAVAILABLE: 'ENGINE_UNAVAILABLE',
   OUT_OF_MEMORY: 'OUT_OF_MEMORY',
   BAD_OUTPUT: 'BAD_OUTPUT',
+  TIMED_OUT: 'TIMED_OUT',
   CANCELLED: 'ENGINE_FAILED',
   ENGINE_FAILED: 'ENGINE_FAILED',
 };
@@ -233,7 +236,7 @@ export class EditQueue implements AsyncDisposable {
       case 'cancelled':
         return; // the row says so already, or the server is stopping
       case 'timedOut':
-        await this.end(edit.canvasId, edit.id, failed('TIMED_OUT', 'The edit took too long and was stopped.'), active);
+        await this.end(edit.canvasId, edit.id, failed('TIMED_OUT', TOO_LONG), active);
         return;
       case 'failed':
         await this.end(edit.canvasId, edit.id, failed(ERROR_CODES[outcome.code], outcome.message), active);
@@ -245,7 +248,7 @@ export class EditQueue implements AsyncDisposable {
         if (deaths < MAX_ENGINE_DEATHS)
           await events.commit(edit.canvasId, (tx) => this.backToQueue(tx, edit.id, deaths));
         else {
-          const message = `The engine's process broke down twice under this edit (${outcome.reason}).`;
+          const message = `The engine's process broke down twice under this edit (${outcome.reason}). If the machine is short of memory, use a smaller picture or mask.`;
           await this.end(edit.canvasId, edit.id, failed('ENGINE_FAILED', message), active);
         }
         engine.warmUp();

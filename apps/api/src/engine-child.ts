@@ -14,6 +14,7 @@ import {
   type EngineInfo,
   openEngine,
 } from '@tug/engine';
+import { ownMemoryMb } from './memory.js';
 
 /** From the API to the child. */
 export type ToChild =
@@ -21,13 +22,13 @@ export type ToChild =
   | { type: 'edit'; id: string; bundle: string; input: EditInput }
   | { type: 'cancel'; id: string };
 
-/** From the child to the API. */
+/** From the child to the API; about an edit always with the memory that the process then holds. */
 export type FromChild =
   | { type: 'alive' }
   | { type: 'opened'; info: EngineInfo }
-  | { type: 'event'; id: string; event: EditEvent }
-  | { type: 'end'; id: string }
-  | { type: 'failed'; id: string | null; code: EngineErrorCode; message: string };
+  | { type: 'event'; id: string; event: EditEvent; memoryMb: number }
+  | { type: 'end'; id: string; memoryMb: number }
+  | { type: 'failed'; id: string | null; code: EngineErrorCode; message: string; memoryMb: number };
 
 /** What the child is told when it is forked, as JSON in its first argument. */
 export interface ChildOptions {
@@ -70,13 +71,13 @@ async function edit(id: string, bundle: string, input: EditInput, signal: AbortS
   try {
     const engine = await open(bundle);
     for await (const event of engine.edit(input, { signal })) {
-      send({ type: 'event', id, event });
+      send({ type: 'event', id, event, memoryMb: ownMemoryMb() });
       await turn(); // lets a cancel message in
       if (signal.aborted) break;
     }
-    send({ type: 'end', id });
+    send({ type: 'end', id, memoryMb: ownMemoryMb() });
   } catch (error) {
-    send({ type: 'failed', id, ...explain(error) });
+    send({ type: 'failed', id, ...explain(error), memoryMb: ownMemoryMb() });
   } finally {
     running.delete(id);
   }
@@ -93,7 +94,7 @@ process.on('message', (message: ToChild) => {
       work = work.then(() =>
         open(message.bundle).then(
           () => undefined,
-          (error: unknown) => send({ type: 'failed', id: null, ...explain(error) }),
+          (error: unknown) => send({ type: 'failed', id: null, ...explain(error), memoryMb: ownMemoryMb() }),
         ),
       );
       break;

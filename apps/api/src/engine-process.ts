@@ -1,28 +1,25 @@
 /**
- * Knows: the engine's child process — how to start it, hand it an edit, cancel, notice that it died or hangs, and start another.
- * Does not know: what an edit means to anybody.
+ * Knows: the engine's child process — how to hand it an edit, cancel, notice that it died, hangs or holds too much memory, and start
+ * another. Does not know: what an edit means to anybody.
  *
  *     stopped → starting → ready ⇄ running        (any) → stopped when the process ends
+ *                            ready → retiring → stopped when it holds more memory than its bound
  */
 
-import { type ChildProcess, fork } from 'node:child_process';
-import { access, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import {
-  type BundleInfo,
-  type EditEvent,
-  type EditInput,
-  type EngineErrorCode,
-  type EngineInfo,
-  readBundleInfo,
-} from '@tug/engine';
+import type { ChildProcess } from 'node:child_process';
+import type { BundleInfo, EditEvent, EditInput, EngineErrorCode, EngineInfo } from '@tug/engine';
 import { TugError } from '@tug/schema';
 import type { Logger } from 'pino';
+import { type Bundles, pickBundle, readBundles } from './bundles.js';
 import type { Config } from './config.js';
-import type { ChildOptions, FromChild, ToChild } from './engine-child.js';
+import type { FromChild, ToChild } from './engine-child.js';
+import { type ChildEnd, forkEngine } from './engine-fork.js';
+import { memoryMbOf } from './memory.js';
 
-/** After a cancel, how long the child may take to come out of the step that it is in. */
+/** How often memory is looked at while an edit runs. */
+const MEMORY_EVERY_MS = 200;
+
+/** After a cancel, how long the child may take to come out of the step that it is in; also, to end when it is asked to. */
 const CANCEL_GRACE_MS = 10_000;
 
 /** An engine that has nothing to do and says nothing for so long hangs. While it runs an edit, the edit's deadline watches it. */
@@ -50,6 +47,8 @@ interface Run {
   readonly id: string;
   readonly onEvent: (event: EditEvent) => Promise<void>;
   readonly settle: (outcome: RunOutcome) => void;
+  /** how the run ends once the process is gone, if it is known why it was ended */
+  verdict?: RunOutcome;
 }
 
 export class EngineProcess implements AsyncDisposable {
@@ -59,48 +58,29 @@ export class EngineProcess implements AsyncDisposable {
   private problem: { code: EngineErrorCode; message: string } | null = null;
   private waiting: (() => void)[] = [];
   private disposed = false;
+  private retiring: Promise<void> | null = null;
   private heardAt = 0;
+  /** what the child last held */
+  private memoryMb = 0;
   private watchdog: NodeJS.Timeout | undefined;
 
   private constructor(
     /** bundles by name; the first is the default */
-    readonly bundles: ReadonlyMap<string, BundleInfo>,
+    readonly bundles: Bundles,
     private readonly config: Config,
     private readonly log: Logger,
   ) {}
 
   /** Looks which bundles there are. Nothing is started yet. */
   static async create(config: Config, log: Logger): Promise<EngineProcess> {
-    const bundles = new Map<string, BundleInfo>();
-    for (const name of (await readdir(config.modelsDir).catch(() => [])).sort()) {
-      const folder = join(config.modelsDir, name);
-      if (!(await exists(join(folder, 'bundle.json')))) continue;
-      try {
-        bundles.set(name, await readBundleInfo(folder));
-      } catch (error) {
-        log.error({ err: error, bundle: name }, 'a bundle cannot be used');
-      }
-    }
-    const chosen = config.bundle ?? (bundles.has('tug-small') ? 'tug-small' : undefined);
-    const first = chosen === undefined ? undefined : bundles.get(chosen);
-    if (chosen !== undefined && first === undefined) log.error({ bundle: chosen }, 'there is no such bundle');
-    const ordered = chosen !== undefined && first !== undefined ? new Map([[chosen, first], ...bundles]) : bundles;
-    return new EngineProcess(ordered, config, log);
+    return new EngineProcess(await readBundles(config, log), config, log);
   }
 
   /** The bundle of a name, or the default one. */
   bundle(name: string | null | undefined): { name: string; info: BundleInfo } {
-    const [fallback] = this.bundles.keys();
-    if (fallback === undefined) throw unavailable(`there is no bundle in ${this.config.modelsDir}`);
-    const chosen = name ?? fallback;
-    const info = this.bundles.get(chosen);
-    if (info === undefined) {
-      throw new TugError(
-        'BAD_USER_INPUT',
-        `There is no bundle "${chosen}"; there is ${[...this.bundles.keys()].join(', ')}.`,
-      );
-    }
-    return { name: chosen, info };
+    const found = pickBundle(this.bundles, name);
+    if (found === undefined) throw unavailable(`there is no bundle in ${this.config.modelsDir}`);
+    return found;
   }
 
   /** Starts the process and opens the default bundle, so that the first edit need not wait for it. */
@@ -137,6 +117,7 @@ export class EngineProcess implements AsyncDisposable {
   /** Runs one edit; its events are handed on in order, each after the one before was dealt with. One edit at a time. */
   async run(job: EngineJob, signal: AbortSignal, onEvent: (event: EditEvent) => Promise<void>): Promise<RunOutcome> {
     if (this.running !== null) throw new Error('The engine runs one edit at a time.');
+    await this.retiring;
     if (signal.aborted) return { kind: 'cancelled' };
     let handled: Promise<void> = Promise.resolve();
     let timedOut = false;
@@ -149,6 +130,7 @@ export class EngineProcess implements AsyncDisposable {
       timedOut = true;
       stop();
     }, this.config.editDeadlineMs);
+    const watch = setInterval(() => this.checkMemory(), MEMORY_EVERY_MS);
     const outcome = await new Promise<RunOutcome>((resolve, reject) => {
       this.running = {
         id: job.id,
@@ -170,7 +152,9 @@ export class EngineProcess implements AsyncDisposable {
         signal.removeEventListener('abort', stop);
         clearTimeout(deadline);
         clearTimeout(kill);
+        clearInterval(watch);
         this.running = null;
+        if (this.memoryMb > this.config.engineMemory.replaceMb) this.retire();
       });
     await handled;
     if (timedOut) return { kind: 'timedOut' };
@@ -180,6 +164,7 @@ export class EngineProcess implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.disposed = true;
     clearInterval(this.watchdog);
+    await this.retiring;
     const child = this.child;
     if (child === null) return;
     const gone = new Promise((resolve) => child.once('exit', resolve));
@@ -197,33 +182,63 @@ export class EngineProcess implements AsyncDisposable {
   }
 
   private start(): ChildProcess {
-    const { modelsDir, device, threads } = this.config;
-    const options: ChildOptions = threads === undefined ? { modelsDir, device } : { modelsDir, device, threads };
     this.problem = null;
-    const child = fork(childPath(), [JSON.stringify(options)], {
-      serialization: 'advanced',
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      execArgv: ['--enable-source-maps'],
-    });
-    let complaints = '';
-    child.stderr?.on('data', (chunk: Buffer) => {
-      complaints = (complaints + chunk.toString()).slice(-2000);
-    });
-    child.on('message', (message: FromChild) => this.receive(message));
-    child.on('error', (error) => this.log.error({ err: error }, 'the engine process failed'));
+    this.memoryMb = 0;
     const startedAt = Date.now();
     this.heardAt = startedAt;
     this.watchdog ??= setInterval(() => this.checkSilence(), SILENCE_MS / 4).unref();
-    child.on('exit', (code, signal) => {
-      if (this.child === child) this.child = null;
-      this.opened = null;
-      const reason = signal === null ? `it ended with code ${code}` : `it was ended by ${signal}`;
-      if (!this.disposed) this.log.warn({ reason, stderr: complaints }, 'the engine process is gone');
-      this.notify();
-      this.running?.settle({ kind: 'died', reason });
-      if (Date.now() - startedAt > STABLE_MS) this.warmUp();
+    let victim: Run | null = null;
+    let expected = false;
+    const child = forkEngine(this.config, {
+      message: (message) => this.receive(message),
+      failed: (error) => this.log.error({ err: error }, 'the engine process failed'),
+      exited: () => {
+        expected = this.child !== child; // it was let go before
+        if (expected) return;
+        this.child = null;
+        this.opened = null;
+        victim = this.running;
+        this.notify();
+      },
+      ended: (end) => {
+        if (expected) return;
+        const { reason, lastWords: stderr } = end;
+        if (!this.disposed) this.log.warn({ reason, stderr }, 'the engine process is gone');
+        victim?.settle(victim.verdict ?? outcomeOf(end));
+        if (Date.now() - startedAt > STABLE_MS) this.warmUp();
+      },
     });
     return child;
+  }
+
+  /** Lets go of the process, which has nothing to do, and starts another. */
+  private retire(): void {
+    const child = this.child;
+    if (child === null || this.disposed) return;
+    const { memoryMb } = this;
+    const boundMb = this.config.engineMemory.replaceMb;
+    this.log.warn({ memoryMb, boundMb }, 'the engine holds more memory than TUG_ENGINE_MEMORY and is replaced');
+    this.child = null;
+    this.opened = null;
+    const kill = setTimeout(() => child.kill('SIGKILL'), CANCEL_GRACE_MS);
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    this.retiring = gone.then(() => {
+      clearTimeout(kill);
+      this.retiring = null;
+      this.warmUp();
+    });
+    child.disconnect();
+  }
+
+  /** Ends the process in the middle of an edit that takes what the machine needs. */
+  private checkMemory(): void {
+    const { child, running } = this;
+    if (child?.pid === undefined || running === null || running.verdict !== undefined) return;
+    this.memoryMb = memoryMbOf(child.pid) ?? this.memoryMb;
+    const { killMb } = this.config.engineMemory;
+    if (this.memoryMb <= killMb) return;
+    running.verdict = outOfMemory(`it held ${this.memoryMb} MB and may hold ${killMb} MB`);
+    this.kill('it holds too much memory');
   }
 
   private checkSilence(): void {
@@ -233,6 +248,7 @@ export class EngineProcess implements AsyncDisposable {
 
   private receive(message: FromChild): void {
     this.heardAt = Date.now();
+    if ('memoryMb' in message) this.memoryMb = message.memoryMb;
     switch (message.type) {
       case 'alive':
         return;
@@ -284,15 +300,12 @@ function unavailable(why: string): TugError {
   return new TugError('ENGINE_UNAVAILABLE', `The engine is not available: ${why}.`);
 }
 
-/** The built child beside this file, also when the sources run as they are. */
-function childPath(): string {
-  const here = import.meta.url;
-  return fileURLToPath(new URL(here.endsWith('.ts') ? '../dist/engine-child.js' : './engine-child.js', here));
+/** How a run ends whose process died of itself. What was short of memory would be so again. */
+function outcomeOf({ reason, starved }: ChildEnd): RunOutcome {
+  return starved ? outOfMemory(reason) : { kind: 'died', reason };
 }
 
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+function outOfMemory(why: string): RunOutcome {
+  const advice = 'use a smaller picture or mask, or give it more (TUG_ENGINE_MEMORY)';
+  return { kind: 'failed', code: 'OUT_OF_MEMORY', message: `The engine ran out of memory (${why}): ${advice}.` };
 }

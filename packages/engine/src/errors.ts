@@ -10,6 +10,7 @@ export const ENGINE_ERROR_CODES = [
   'DEVICE_UNAVAILABLE',
   'OUT_OF_MEMORY',
   'BAD_OUTPUT',
+  'TIMED_OUT',
   'CANCELLED',
   'ENGINE_FAILED',
 ] as const;
@@ -27,28 +28,40 @@ export class EngineError extends Error {
   }
 }
 
-/** Native allocation failures, as ONNX Runtime, V8 and libvips word them. */
-const OUT_OF_MEMORY = /bad_alloc|out of memory|failed to allocate|allocation failed|cudaErrorMemoryAllocation|OOM/i;
+/** Native allocation failures, as ONNX Runtime, V8, libvips, CUDA, cuDNN and the system word them. */
+const OUT_OF_MEMORY =
+  /bad_alloc|out of memory|(failed to|can't|cannot|unable to) allocate|allocation fail|cudaErrorMemoryAllocation|STATUS_ALLOC_FAILED|smaller than requested bytes|\bOOM\b/i;
 
 /** Turns whatever was thrown into an EngineError; `doing` completes the sentence "… failed while". */
 export function asEngineError(error: unknown, doing: string): EngineError {
   if (error instanceof EngineError) return error;
   const text = firstLine(error instanceof Error ? error.message : String(error));
   if (OUT_OF_MEMORY.test(text) || error instanceof RangeError) {
+    const what = /failed to allocate.*$/i.exec(text)?.[0] ?? text; // without the names of the runtime's own source files
     return new EngineError(
       'OUT_OF_MEMORY',
-      `not enough memory while ${doing} (${text}): use a smaller picture or mask, or give the process more memory`,
+      `not enough memory while ${doing} (${what}): use a smaller picture or mask, or give the process more memory`,
       { cause: error },
     );
   }
   return new EngineError('ENGINE_FAILED', `${doing} failed: ${text}`, { cause: error });
 }
 
-/** Throws CANCELLED if the signal has fired. A deadline (AbortSignal.timeout) is a cancellation with its own words. */
+/** Throws CANCELLED if the signal has fired; TIMED_OUT if it was a deadline's (AbortSignal.timeout, also inside AbortSignal.any). */
 export function throwIfCancelled(signal: AbortSignal | undefined): void {
   if (!signal?.aborted) return;
-  const timedOut = signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError';
-  throw new EngineError('CANCELLED', timedOut ? 'the edit ran past its deadline' : 'the edit was cancelled');
+  if (signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError') {
+    throw new EngineError(
+      'TIMED_OUT',
+      'the edit ran past its deadline: allow it more time, or ask for fewer steps or candidates',
+    );
+  }
+  throw new EngineError('CANCELLED', 'the edit was cancelled');
+}
+
+/** Whether a process that died left words of an allocation that failed: what a native runtime writes before it gives up. */
+export function tellsOfMemory(lastWords: string): boolean {
+  return OUT_OF_MEMORY.test(lastWords);
 }
 
 export function firstLine(text: string): string {
