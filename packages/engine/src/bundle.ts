@@ -9,8 +9,15 @@ import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { EngineError, firstLine } from './errors.js';
-import { MAX_PIXELS } from './raster.js';
-import { type BundleInfo, GUIDANCE_DECAYS, NOISE_PRIORS, SCHEDULERS } from './types.js';
+import {
+  type BundleInfo,
+  GUIDANCE_DECAYS,
+  MAX_PIXELS,
+  NOISE_PRIORS,
+  PRECISIONS,
+  type Precision,
+  SCHEDULERS,
+} from './types.js';
 
 const content = {
   file: z.string().regex(/^[\w.-]+$/, 'must be a plain file name'),
@@ -21,6 +28,8 @@ const graph = z.object({
   ...content,
   /** weights too large for the graph's own file */
   data: z.object(content).optional(),
+  /** the same network for CPUs that multiply bytes quickly; a graph without it runs in the bundle's own precision */
+  int8: z.object(content).optional(),
   /** at the bundle's own work size, for information */
   gflop: z.number().nonnegative().optional(),
 });
@@ -47,7 +56,10 @@ const common = {
   name: z.string().min(1),
   title: z.string(),
   license: z.string(),
-  precision: z.enum(['fp32', 'fp16', 'int8']),
+  /** of each graph's own file */
+  precision: z.enum(PRECISIONS),
+  /** all that the bundle can run in; left out = only its own */
+  precisions: z.array(z.enum(PRECISIONS)).min(1).optional(),
   size: z.object({
     area: z.int().positive(),
     multiple: z.int().positive(),
@@ -132,6 +144,15 @@ const lightningDrag = z.object({
 const schema = z.discriminatedUnion('family', [warp, lightningDrag]).superRefine((bundle, context) => {
   const problem = (message: string): void => context.addIssue({ code: 'custom', message });
   const { defaults, options, schedule } = bundle;
+  const precisions = precisionsOf(bundle);
+  const hasInt8 = bundle.precision === 'int8' || graphsOf(bundle).some(([, entry]) => entry.int8 !== undefined);
+  if (!precisions.includes(bundle.precision))
+    problem(`precisions lacks the bundle's own precision ${bundle.precision}`);
+  if (precisions.includes('int8') !== hasInt8) {
+    problem(
+      hasInt8 ? 'some graphs have int8 files, but precisions lacks int8' : 'precisions has int8, but no graph has',
+    );
+  }
   for (const n of bundle.family === 'warp' ? options.steps : []) {
     const list = bundle.family === 'warp' ? bundle.schedule.timesteps[String(n)] : undefined;
     if (list?.length !== n) problem(`schedule.timesteps lists ${list?.length ?? 0} timesteps for ${n} steps`);
@@ -147,6 +168,22 @@ const schema = z.discriminatedUnion('family', [warp, lightningDrag]).superRefine
     problem(`defaults.noisePrior ${defaults.noisePrior} is not among options.noisePriors`);
   }
 });
+
+type GraphEntry = z.infer<typeof graph>;
+
+function graphsOf({ graphs }: { graphs: object }): [string, GraphEntry][] {
+  return Object.entries(graphs as Record<string, GraphEntry | undefined>).filter(
+    (entry): entry is [string, GraphEntry] => entry[1] !== undefined,
+  );
+}
+
+/** What a bundle can run in; its own precision is among them. */
+export function precisionsOf(bundle: {
+  precision: Precision;
+  precisions?: readonly Precision[] | undefined;
+}): readonly Precision[] {
+  return bundle.precisions ?? [bundle.precision];
+}
 
 /** The checked content of bundle.json, with the folder it lies in. */
 export type Bundle = z.infer<typeof schema> & { readonly folder: string };
@@ -175,19 +212,23 @@ export async function readBundle(folder: string): Promise<Bundle> {
   return { ...parsed.data, folder };
 }
 
-/** Checks that each graph's files are there and are the ones that bundle.json speaks of; returns the graphs' paths. */
-export async function verifyGraphs(bundle: Bundle): Promise<GraphFiles> {
+/**
+ * Checks that the files of each graph in this precision are there and are the ones that bundle.json speaks of; returns the graphs'
+ * paths. Files of another precision are not read.
+ */
+export async function verifyGraphs(bundle: Bundle, precision: Precision): Promise<GraphFiles> {
   const entries = await Promise.all(
-    Object.entries(bundle.graphs as Record<string, z.infer<typeof graph>>).map(async ([name, entry]) => {
-      await verifyFile(bundle, entry);
-      if (entry.data !== undefined) await verifyFile(bundle, entry.data);
-      return [name, path.join(bundle.folder, entry.file)] as const;
+    graphsOf(bundle).map(async ([name, entry]) => {
+      const chosen = precision === 'int8' ? (entry.int8 ?? entry) : entry;
+      await verifyFile(bundle, chosen);
+      if (chosen === entry && entry.data !== undefined) await verifyFile(bundle, entry.data);
+      return [name, path.join(bundle.folder, chosen.file)] as const;
     }),
   );
   return Object.fromEntries(entries);
 }
 
-async function verifyFile(bundle: Bundle, { file, sha256, bytes }: z.infer<typeof graph>): Promise<void> {
+async function verifyFile(bundle: Bundle, { file, sha256, bytes }: Omit<GraphEntry, 'data' | 'int8'>): Promise<void> {
   const full = path.join(bundle.folder, file);
   const found = await stat(full).catch(() => undefined);
   if (found === undefined) throw new EngineError('BUNDLE_INVALID', `bundle ${bundle.name}: ${full} is missing`);
@@ -212,6 +253,7 @@ export function bundleInfo(bundle: Bundle): BundleInfo {
     title: bundle.title,
     license: bundle.license,
     precision: bundle.precision,
+    precisions: [...precisionsOf(bundle)],
     maxDrags: options.maxDrags,
     maxPixels: MAX_PIXELS,
     defaultSteps: defaults.steps,

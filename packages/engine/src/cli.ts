@@ -17,6 +17,7 @@ import {
   GUIDANCE_DECAYS,
   NOISE_PRIORS,
   SCHEDULERS,
+  type WantedPrecision,
 } from './types.js';
 
 const USAGE = `usage: tug edit PHOTO --drag X,Y:X,Y [--drag …] --out RESULT.png
@@ -25,6 +26,7 @@ const USAGE = `usage: tug edit PHOTO --drag X,Y:X,Y [--drag …] --out RESULT.pn
   --out FILE           the result, PNG; further candidates get -2, -3, … before the extension
   --bundle DIR         the networks (models/tug-small)
   --device NAME        auto, cpu, cuda or webgpu (auto)
+  --precision NAME     auto, fp32 or int8 (auto: int8 if the bundle has it and the CPU multiplies bytes quickly)
   --threads N          CPU threads (all)
   --seed N             same seed, same result (random)
   --candidates N       1 to 4 (1)
@@ -41,6 +43,7 @@ const OPTIONS = {
   out: { type: 'string' },
   bundle: { type: 'string' },
   device: { type: 'string' },
+  precision: { type: 'string' },
   threads: { type: 'string' },
   seed: { type: 'string' },
   candidates: { type: 'string' },
@@ -62,6 +65,7 @@ interface Command {
   out: string;
   bundle: string;
   device: Device;
+  precision: WantedPrecision;
   threads: number | undefined;
   previews: string | undefined;
   json: boolean;
@@ -106,6 +110,7 @@ async function run(command: Command, signal: AbortSignal): Promise<void> {
   const started = performance.now();
   const engine = await openEngine(command.bundle, {
     device: command.device,
+    precision: command.precision,
     ...(command.threads === undefined ? {} : { threads: command.threads }),
   });
   const loadMs = Math.round(performance.now() - started);
@@ -130,15 +135,16 @@ async function run(command: Command, signal: AbortSignal): Promise<void> {
         candidates.push({ index: event.index, seed: event.seed, file });
       } else timings = event.timings;
     }
-    const { bundle, device, deviceReason, precision, threads } = engine.info;
+    const { bundle, device, deviceReason, precision, precisionReason, threads } = engine.info;
     if (command.json) {
-      const all = { ...report, bundle, device, deviceReason, precision, threads, candidates, loadMs, timings };
+      const opened = { bundle, device, deviceReason, precision, precisionReason, threads };
+      const all = { ...report, ...opened, candidates, loadMs, timings };
       process.stdout.write(`${JSON.stringify(all)}\n`);
     } else {
       const files = candidates.map((c) => c.file).join(', ');
       const ms = Math.round(timings?.totalMs ?? 0);
       process.stdout.write(
-        `${files}: ${report.width}×${report.height}, seed ${report.seed}, ${bundle} on ${device}, ${ms} ms\n`,
+        `${files}: ${report.width}×${report.height}, seed ${report.seed}, ${bundle} (${precision}) on ${device}, ${ms} ms\n`,
       );
     }
   } finally {
@@ -182,7 +188,8 @@ function parse(argv: readonly string[]): Command | undefined {
     photo,
     out: values.out,
     bundle: values.bundle ?? fileURLToPath(new URL('../../../models/tug-small', import.meta.url)),
-    device: deviceOf(values.device ?? 'auto'),
+    device: choice('device', values.device, DEVICES, lower) ?? 'auto',
+    precision: choice('precision', values.precision, WANTED_PRECISIONS, lower) ?? 'auto',
     threads,
     previews: values.previews,
     json: values.json ?? false,
@@ -214,9 +221,9 @@ function parseDrag(text: string): Drag {
   return { handle: { x: hx, y: hy }, target: { x: tx, y: ty } };
 }
 
-function deviceOf(text: string): Device {
-  return choice('device', text, ['auto', 'cpu', 'cuda', 'webgpu'] as const, (t) => t.toLowerCase()) as Device;
-}
+const DEVICES: readonly Device[] = ['auto', 'cpu', 'cuda', 'webgpu'];
+const WANTED_PRECISIONS: readonly WantedPrecision[] = ['auto', 'fp32', 'int8'];
+const lower = (text: string): string => text.toLowerCase();
 
 /** Names are taken in any case, and with - for _. */
 function choice<T extends string>(

@@ -3,16 +3,17 @@
  * documents. Memory is bounded: decoded photos and encodings of recent pictures are kept up to fixed sizes.
  */
 import { LRUCache } from 'lru-cache';
-import { bundleInfo, readBundle, verifyGraphs } from './bundle.js';
+import { bundleInfo, readBundle } from './bundle.js';
 import { runEdit } from './edit.js';
 import { asEngineError, EngineError, throwIfCancelled } from './errors.js';
 import { lightningDragFamily } from './lightningdrag/family.js';
 import { gaussian } from './noise.js';
+import { precisionFor } from './precision.js';
 import { encodePng, type Photo } from './raster.js';
 import { type Observer, openRuntime } from './runtime.js';
 import { encodingBytes, type Machine } from './scene.js';
 import { cumulativeAlphas } from './scheduler.js';
-import type { Device, EditEvent, EditInput, EngineInfo } from './types.js';
+import type { Device, EditEvent, EditInput, EngineInfo, WantedPrecision } from './types.js';
 import { warpFamily } from './warp.js';
 
 export interface Engine {
@@ -30,6 +31,8 @@ export interface OpenOptions {
   device?: Device;
   /** default: all the machine has */
   threads?: number;
+  /** default auto: int8 if the bundle has it and the CPU multiplies bytes quickly, otherwise the bundle's own */
+  precision?: WantedPrecision;
   /** run a tiny edit before returning, so that the first real one is as fast as the others; default false */
   warmUp?: boolean;
 }
@@ -46,8 +49,8 @@ export async function openEngine(bundleDir: string, options: OpenOptions = {}): 
 /** openEngine with a look at every graph run, for the benchmark. */
 export async function openObservedEngine(bundleDir: string, options: OpenOptions, observe?: Observer): Promise<Engine> {
   const bundle = await readBundle(bundleDir);
-  const files = await verifyGraphs(bundle);
-  const runtime = await openRuntime(bundle, files, options.device ?? 'auto', options.threads, observe);
+  const { device = 'auto', threads, precision = 'auto' } = options;
+  const runtime = await openRuntime(bundle, { device, threads, choose: precisionFor(bundle, precision), observe });
   const machine: Machine = {
     bundle,
     family: bundle.family === 'warp' ? warpFamily(bundle) : lightningDragFamily(bundle),
@@ -65,6 +68,8 @@ export async function openObservedEngine(bundleDir: string, options: OpenOptions
     ...bundleInfo(bundle),
     device: runtime.device,
     deviceReason: runtime.deviceReason,
+    precision: runtime.precision,
+    precisionReason: runtime.precisionReason,
     threads: runtime.threads,
   };
   const running = new Set<AbortController>();

@@ -19,8 +19,11 @@ export {
   NOISE_PRIORS,
   type NoisePrior,
   type Point,
+  PRECISIONS,
+  type Precision,
   SCHEDULERS,
   type Scheduler,
   STAGES,
   type Stage,
+  type WantedPrecision,
 } from './types.js';

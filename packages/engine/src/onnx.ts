@@ -21,7 +21,9 @@ const bytes = (field: number, value: Uint8Array): Buffer =>
 const text = (field: number, value: string): Buffer => bytes(field, Buffer.from(value));
 const message = (field: number, ...parts: Buffer[]): Buffer => bytes(field, Buffer.concat(parts));
 
-const FLOAT = 1;
+const FLOAT = 1; // TensorProto.DataType
+const UINT8 = 2;
+const INT8 = 3;
 const INTS = 7; // AttributeProto.type
 const INT = 2;
 
@@ -30,24 +32,35 @@ function valueInfo(field: number, name: string, shape: readonly number[]): Buffe
   return message(field, text(1, name), message(2, message(1, int(1, FLOAT), message(2, ...dims))));
 }
 
-function initializer(name: string, shape: readonly number[]): Buffer {
-  const count = shape.reduce((p, n) => p * n, 1);
-  const data = Float32Array.from({ length: count }, (_, i) => (((i * 2654435761) % 1009) / 1009 - 0.5) / 8);
-  return message(
-    5,
-    ...shape.map((n) => int(1, n)),
-    int(2, FLOAT),
-    text(8, name),
-    bytes(9, new Uint8Array(data.buffer)),
-  );
+/** The elements of a tensor, as bytes, and what they are. */
+function initializer(name: string, shape: readonly number[], type: number, data: Uint8Array): Buffer {
+  return message(5, ...shape.map((n) => int(1, n)), int(2, type), text(8, name), bytes(9, data));
+}
+
+const product = (shape: readonly number[]): number => shape.reduce((p, n) => p * n, 1);
+/** Weights between −1/16 and 1/16. */
+const weight = (i: number): number => (((i * 2654435761) % 1009) / 1009 - 0.5) / 8;
+const floats = (values: Float32Array): Uint8Array => new Uint8Array(values.buffer);
+
+function node(op: string, inputs: readonly string[], output: string, attributes: readonly Buffer[] = []): Buffer {
+  return message(1, ...inputs.map((name) => text(1, name)), text(2, output), text(4, op), ...attributes);
+}
+
+function model(...graph: Buffer[]): Uint8Array {
+  return Buffer.concat([int(1, 8), message(7, text(2, 'one'), ...graph), message(8, int(2, 17))]);
 }
 
 const ints = (name: string, values: readonly number[]): Buffer =>
   message(5, text(1, name), ...values.map((v) => int(8, v)), int(20, INTS));
 const single = (name: string, value: number): Buffer => message(5, text(1, name), int(3, value), int(20, INT));
 
+export interface OneOperator {
+  model: Uint8Array;
+  inputs: [string, readonly number[]][];
+}
+
 /** A model `x (, w) → y` with this one operator. Weights are stored in it; of a product of two activations both are inputs. */
-export function oneOperator(operator: Operator): { model: Uint8Array; inputs: [string, readonly number[]][] } {
+export function oneOperator(operator: Operator): OneOperator {
   const { op, inputs, output } = operator;
   const [x = [], w = []] = inputs;
   const convolution = op === 'Conv' || op === 'ConvTranspose';
@@ -55,19 +68,15 @@ export function oneOperator(operator: Operator): { model: Uint8Array; inputs: [s
   const attributes = convolution ? convolutionAttributes(operator) : [];
   if (op === 'Gemm' && x[0] !== output[0]) attributes.push(single('transA', 1));
   if (op === 'Gemm' && w[1] !== output[1]) attributes.push(single('transB', 1));
-  const node = message(1, text(1, 'x'), text(1, 'w'), text(2, 'y'), text(4, op), ...attributes);
-  const graph = message(
-    7,
-    node,
-    text(2, 'one'),
-    ...(stored ? [initializer('w', w)] : []),
-    valueInfo(11, 'x', x),
-    ...(stored ? [] : [valueInfo(11, 'w', w)]),
-    valueInfo(12, 'y', output),
-  );
-  const model = Buffer.concat([int(1, 8), graph, message(8, int(2, 17))]);
+  const weights = stored ? Float32Array.from({ length: product(w) }, (_, i) => weight(i)) : new Float32Array(0);
   return {
-    model,
+    model: model(
+      node(op, ['x', 'w'], 'y', attributes),
+      ...(stored ? [initializer('w', w, FLOAT, floats(weights))] : []),
+      valueInfo(11, 'x', x),
+      ...(stored ? [] : [valueInfo(11, 'w', w)]),
+      valueInfo(12, 'y', output),
+    ),
     inputs: stored
       ? [['x', x]]
       : [
@@ -75,6 +84,35 @@ export function oneOperator(operator: Operator): { model: Uint8Array; inputs: [s
           ['w', w],
         ],
   };
+}
+
+/** The same convolution on bytes, as quantised networks have it: its inputs, weights and output pass through 8 bits (QDQ). */
+export function quantised(operator: Operator): OneOperator {
+  const { inputs, output } = operator;
+  const [x = [], w = []] = inputs;
+  const scale = (name: string, value: number): Buffer => initializer(name, [], FLOAT, floats(Float32Array.of(value)));
+  const graph = model(
+    node('QuantizeLinear', ['x', 'xs', 'xz'], 'xq'),
+    node('DequantizeLinear', ['xq', 'xs', 'xz'], 'xf'),
+    node('DequantizeLinear', ['w', 'ws', 'wz'], 'wf'),
+    node('Conv', ['xf', 'wf'], 'yf', convolutionAttributes(operator)),
+    node('QuantizeLinear', ['yf', 'ys', 'xz'], 'yq'),
+    node('DequantizeLinear', ['yq', 'ys', 'xz'], 'y'),
+    scale('xs', 1 / 128),
+    scale('ws', 1 / 16 / 127),
+    scale('ys', 1 / 16),
+    initializer('xz', [], UINT8, Uint8Array.of(128)),
+    initializer('wz', [], INT8, Uint8Array.of(0)),
+    initializer(
+      'w',
+      w,
+      INT8,
+      new Uint8Array(Int8Array.from({ length: product(w) }, (_, i) => weight(i) * 2032).buffer),
+    ),
+    valueInfo(11, 'x', x),
+    valueInfo(12, 'y', output),
+  );
+  return { model: graph, inputs: [['x', x]] };
 }
 
 /** Stride, padding and groups follow from the shapes, for the "same" padding that the networks use. */

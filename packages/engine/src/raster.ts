@@ -6,11 +6,10 @@ import sharp, { type OutputInfo, type Sharp } from 'sharp';
 import { asEngineError, EngineError, firstLine } from './errors.js';
 import type { Size } from './geometry.js';
 import type { Rgb } from './picture.js';
+import { MAX_PIXELS } from './types.js';
 
 sharp.cache(false); // libvips' own operation cache would hold decoded photos
 
-/** The largest photo: 16 megapixels. */
-export const MAX_PIXELS = 4096 * 4096;
 const MIN_SIDE = 16;
 /** Pictures made of pixels; libvips would also draw SVG and PDF. */
 const FORMATS: ReadonlySet<string> = new Set(['png', 'jpeg', 'webp', 'heif', 'tiff', 'gif']);

@@ -8,11 +8,13 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
 import * as ort from 'onnxruntime-node';
-import type { Bundle, GraphFiles, GraphName } from './bundle.js';
+import { type Bundle, type GraphFiles, type GraphName, verifyGraphs } from './bundle.js';
 import { asEngineError, EngineError, firstLine } from './errors.js';
-import type { Device } from './types.js';
+import type { Device, Precision } from './types.js';
 
 ort.env.logLevel = 'error';
+
+export const ORT_VERSION: string = ort.env.versions.node ?? ort.env.versions.common;
 
 export interface Tensor {
   readonly data: Float32Array;
@@ -30,6 +32,8 @@ export type Observer = (graph: GraphName, inputs: ReadonlyMap<string, Tensor>, m
 export interface Runtime {
   readonly device: ConcreteDevice;
   readonly deviceReason: string;
+  readonly precision: Precision;
+  readonly precisionReason: string;
   readonly threads: number;
   /** Runs one graph; returns the milliseconds it took. */
   run(graph: GraphName, store: Store): Promise<number>;
@@ -39,16 +43,22 @@ export interface Runtime {
   close(): Promise<void>;
 }
 
-export async function openRuntime(
-  bundle: Bundle,
-  files: GraphFiles,
-  wanted: Device,
-  threads = availableParallelism(),
-  observe?: Observer,
-): Promise<Runtime> {
-  const later = laterGraphs(bundle);
-  const first = Object.fromEntries(Object.entries(files).filter(([name]) => !later.has(name)));
-  const { device, reason, sessions } = await openSessions(bundle, first, wanted, threads);
+export interface Choice {
+  readonly precision: Precision;
+  readonly reason: string;
+}
+
+export interface RuntimeOptions {
+  device: Device;
+  threads?: number | undefined;
+  /** which precision to run in on a device; undefined = what is wanted does not run on it. Default: the bundle's own */
+  choose?: ((device: ConcreteDevice) => Promise<Choice | undefined>) | undefined;
+  observe?: Observer | undefined;
+}
+
+export async function openRuntime(bundle: Bundle, options: RuntimeOptions): Promise<Runtime> {
+  const { threads = availableParallelism(), observe } = options;
+  const { device, reason, choice, files, sessions } = await openSessions(bundle, options, threads);
   const opened = (graph: GraphName): ort.InferenceSession => {
     const session = sessions.get(graph);
     if (session !== undefined) return session;
@@ -57,6 +67,8 @@ export async function openRuntime(
   return {
     device,
     deviceReason: reason,
+    precision: choice.precision,
+    precisionReason: choice.reason,
     threads,
     inputs: (graph) => opened(graph).inputNames,
     outputs: (graph) => opened(graph).outputNames,
@@ -110,6 +122,8 @@ type Sessions = Map<string, ort.InferenceSession>;
 interface Opened {
   device: ConcreteDevice;
   reason: string;
+  choice: Choice;
+  files: GraphFiles;
   sessions: Sessions;
 }
 
@@ -120,19 +134,31 @@ function laterGraphs(bundle: Bundle): ReadonlySet<string> {
 }
 
 /** `auto` takes CUDA, then a hardware WebGPU adapter, then the CPU, and tells why; a device asked for by name is never replaced. */
-async function openSessions(bundle: Bundle, files: GraphFiles, wanted: Device, threads: number): Promise<Opened> {
+async function openSessions(
+  bundle: Bundle,
+  { device: wanted, choose }: RuntimeOptions,
+  threads: number,
+): Promise<Opened> {
+  const later = laterGraphs(bundle);
   const skipped: string[] = [];
   for (const device of wanted === 'auto' ? (['cuda', 'webgpu', 'cpu'] as const) : [wanted]) {
     const obstacle = whyNot(device);
-    if (obstacle !== undefined) {
-      if (device === wanted) throw unavailable(device, obstacle);
-      skipped.push(`${device}: ${obstacle.what}`);
+    const choice = obstacle === undefined ? await (choose?.(device) ?? plain(bundle)) : undefined;
+    if (choice === undefined) {
+      const found = obstacle ?? {
+        what: 'int8 runs on the CPU only',
+        remedy: 'use the device "cpu" or another precision',
+      };
+      if (device === wanted) throw unavailable(device, found);
+      skipped.push(`${device}: ${found.what}`);
       continue;
     }
+    const files = await verifyGraphs(bundle, choice.precision);
+    const first = Object.fromEntries(Object.entries(files).filter(([name]) => !later.has(name)));
     try {
-      const sessions = await createAll(files, device, threads);
+      const sessions = await createAll(first, device, threads);
       const because = wanted === 'auto' ? 'auto took the first device that works' : 'asked for';
-      return { device, sessions, reason: [because, ...skipped].join('; ') };
+      return { device, choice, files, sessions, reason: [because, ...skipped].join('; ') };
     } catch (error) {
       const text = firstLine(error instanceof Error ? error.message : String(error));
       if (device === 'cpu') {
@@ -148,6 +174,10 @@ async function openSessions(bundle: Bundle, files: GraphFiles, wanted: Device, t
     }
   }
   throw new EngineError('DEVICE_UNAVAILABLE', `no device works: ${skipped.join('; ')}`);
+}
+
+async function plain({ precision }: Bundle): Promise<Choice> {
+  return { precision, reason: "the bundle's own" };
 }
 
 async function createAll(files: GraphFiles, device: ConcreteDevice, threads: number): Promise<Sessions> {

@@ -5,6 +5,14 @@
 
 export type Device = 'auto' | 'cpu' | 'cuda' | 'webgpu';
 
+export const PRECISIONS = ['fp32', 'fp16', 'int8'] as const;
+export type Precision = (typeof PRECISIONS)[number];
+/** `auto` takes int8 where the bundle has it and the CPU multiplies bytes quickly; what is asked for by name is never replaced. */
+export type WantedPrecision = 'auto' | 'fp32' | 'int8';
+
+/** The largest photo: 16 megapixels. */
+export const MAX_PIXELS = 4096 * 4096;
+
 export const SCHEDULERS = ['DDIM', 'LCM', 'BRIDGE'] as const;
 export const GUIDANCE_DECAYS = ['NONE', 'LINEAR', 'SQUARE', 'QUADRATIC', 'INV_SQUARE'] as const;
 export const NOISE_PRIORS = ['PURE', 'MIXED', 'COPY_PASTE', 'SOURCE', 'WARP'] as const;
@@ -114,7 +122,10 @@ export interface BundleInfo {
   bundle: string;
   title: string;
   license: string;
-  precision: string;
+  /** of an open engine: the one that its edits run in */
+  precision: Precision;
+  /** what the bundle has networks in */
+  precisions: Precision[];
   maxDrags: number;
   /** largest photo, width × height */
   maxPixels: number;
@@ -132,6 +143,8 @@ export interface EngineInfo extends BundleInfo {
   device: 'cpu' | 'cuda' | 'webgpu';
   /** one sentence: why this device, and why not the others */
   deviceReason: string;
+  /** one sentence: why this precision */
+  precisionReason: string;
   /** threads the graphs run on; part of what makes a result reproducible */
   threads: number;
 }

@@ -1,5 +1,7 @@
 /** Opening bundles and devices: what is wrong is said, with a code. */
+import { execFile } from 'node:child_process';
 import { cp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { asEngineError } from '../src/errors.js';
 import { openEngine, readBundleInfo } from '../src/index.js';
@@ -28,6 +30,17 @@ describe('a bundle', () => {
     expect(info.steps).toContain(info.defaultSteps);
     expect(info.schedulers.length).toBeGreaterThan(0);
     expect(info.maxPixels).toBeGreaterThanOrEqual(16_000_000);
+  });
+
+  it('is described through a door of its own, without ONNX Runtime and libvips', async () => {
+    const code = `const { readBundleInfo } = await import('@tug/engine/bundle');
+      const { bundle } = await readBundleInfo(process.argv[1]);
+      const native = process.report.getReport().sharedObjects.filter((file) => /onnxruntime|sharp|vips/.test(file));
+      console.log(JSON.stringify({ bundle, native }));`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code, BUNDLE], {
+      cwd: import.meta.dirname,
+    });
+    expect(JSON.parse(stdout)).toEqual({ bundle: (await readBundleInfo(BUNDLE)).bundle, native: [] });
   });
 
   it('that is not there', async () => {

@@ -31,14 +31,25 @@ const edit = (...args: string[]) =>
 describe('tug edit', () => {
   it('writes the result, the previews and one JSON object', async () => {
     const { code, out } = await edit(
-      ...['--mask', dir.file('mask.png'), '--out', dir.file('r.png'), '--seed', '7', '--steps', '2'],
+      ...[
+        '--mask',
+        dir.file('mask.png'),
+        '--out',
+        dir.file('r.png'),
+        '--seed',
+        '7',
+        '--steps',
+        '2',
+        '--precision',
+        'fp32',
+      ],
       ...['--candidates', '2', '--previews', dir.file('previews'), '--json'],
     );
     expect(code).toBe(0);
     const report = JSON.parse(out);
     expect(report).toMatchObject({ seed: 7, width: 320, height: 256, steps: 2, device: 'cpu', warnings: [] });
     expect(report.bundle).toBeTruthy();
-    expect(report.precision).toBeTruthy();
+    expect(report).toMatchObject({ precision: 'fp32', precisionReason: 'asked for' });
     expect(report.timings.totalMs).toBeGreaterThan(0);
     expect(report.timings.stages.denoiser).toBeGreaterThan(0);
     expect(report.candidates.map((c: { file: string }) => c.file)).toEqual([dir.file('r.png'), dir.file('r-2.png')]);
@@ -64,6 +75,11 @@ describe('tug edit', () => {
     ['a lossy --out', ['--drag', '1,2:3,4', '--out', 'x.jpg'], /must end in \.png/],
     ['an unknown option', ['--drga', '1,2:3,4'], /--drga/],
     ['an unknown device', ['--device', 'tpu', '--out', 'x.png'], /--device tpu: must be one of auto, cpu/],
+    [
+      'an unknown precision',
+      ['--precision', 'int4', '--out', 'x.png'],
+      /--precision int4: must be one of auto, fp32, int8/,
+    ],
     ['a number that is none', ['--steps', 'few', '--drag', '1,2:3,4', '--out', 'x.png'], /--steps few: not a number/],
     ['steps the bundle lacks', ['--steps', '37', '--drag', '9,9:19,19', '--out', 'x.png'], /does not take steps 37/],
   ])('%s: exit code 2 and one line', async (_, args, message) => {
