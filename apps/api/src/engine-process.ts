@@ -7,13 +7,14 @@
  */
 
 import type { ChildProcess } from 'node:child_process';
-import type { BundleInfo, EditEvent, EditInput, EngineErrorCode, EngineInfo } from '@tug/engine';
+import type { BundleInfo, EditEvent, EditInput, EngineInfo } from '@tug/engine';
 import { TugError } from '@tug/schema';
 import type { Logger } from 'pino';
 import { type Bundles, pickBundle, readBundles } from './bundles.js';
 import type { Config } from './config.js';
 import type { FromChild, ToChild } from './engine-child.js';
-import { type ChildEnd, forkEngine } from './engine-fork.js';
+import { forkEngine } from './engine-fork.js';
+import { outcomeOf, outOfMemory, type RunOutcome } from './engine-outcome.js';
 import { memoryMbOf } from './memory.js';
 
 /** How often memory is looked at while an edit runs. */
@@ -27,14 +28,6 @@ const SILENCE_MS = 60_000;
 
 /** A process that lived for less is not started again before somebody needs it. */
 const STABLE_MS = 10_000;
-
-/** How a run ended. Only `died` is worth another try. */
-export type RunOutcome =
-  | { kind: 'done' }
-  | { kind: 'cancelled' }
-  | { kind: 'timedOut' }
-  | { kind: 'died'; reason: string }
-  | { kind: 'failed'; code: EngineErrorCode; message: string };
 
 /** One edit for the engine. */
 export interface EngineJob {
@@ -55,7 +48,7 @@ export class EngineProcess implements AsyncDisposable {
   private child: ChildProcess | null = null;
   private running: Run | null = null;
   private opened: EngineInfo | null = null;
-  private problem: { code: EngineErrorCode; message: string } | null = null;
+  private problem: string | null = null;
   private waiting: (() => void)[] = [];
   private disposed = false;
   private retiring: Promise<void> | null = null;
@@ -100,7 +93,7 @@ export class EngineProcess implements AsyncDisposable {
     if (this.bundles.size === 0) throw unavailable(`there is no bundle in ${this.config.modelsDir}`);
     const deadline = Date.now() + timeoutMs;
     while (this.opened === null) {
-      if (this.problem !== null) throw unavailable(this.problem.message);
+      if (this.problem !== null) throw unavailable(this.problem);
       const left = deadline - Date.now();
       if (left <= 0 || this.disposed) throw unavailable('it is still starting');
       if (this.child === null) this.warmUp();
@@ -267,7 +260,7 @@ export class EngineProcess implements AsyncDisposable {
         const { code, message: text } = message;
         if (message.id === null) {
           this.log.error({ code, reason: text }, 'the engine cannot be opened');
-          this.problem = { code, message: text };
+          this.problem = text;
           this.notify();
           return;
         }
@@ -298,14 +291,4 @@ export class EngineProcess implements AsyncDisposable {
 
 function unavailable(why: string): TugError {
   return new TugError('ENGINE_UNAVAILABLE', `The engine is not available: ${why}.`);
-}
-
-/** How a run ends whose process died of itself. What was short of memory would be so again. */
-function outcomeOf({ reason, starved }: ChildEnd): RunOutcome {
-  return starved ? outOfMemory(reason) : { kind: 'died', reason };
-}
-
-function outOfMemory(why: string): RunOutcome {
-  const advice = 'use a smaller picture or mask, or give it more (TUG_ENGINE_MEMORY)';
-  return { kind: 'failed', code: 'OUT_OF_MEMORY', message: `The engine ran out of memory (${why}): ${advice}.` };
 }
