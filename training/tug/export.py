@@ -36,7 +36,7 @@ GRAPHS: dict[str, tuple[list[str], list[str]]] = {
 }
 DOWNSCALE = {"image": 1, "mask": 1, "picture": 1, "skip_2": 2, "field": 4, "visibility": 4, "prior": 4, "skip_4": 4}
 DOWNSCALE |= {name: 8 for name in ("latent", "sample", "warped", "latent_out", "x0")}
-DOWNSCALE |= {"ref_0": 16, "ref_3": 16, "ref_1": 32, "ref_2": 32}
+DOWNSCALE |= {f"ref_{k}": 32 for k in range(4)}
 
 
 def build_networks(
