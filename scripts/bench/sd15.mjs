@@ -21,6 +21,8 @@ const GUIDANCE = 4;
 const STEPS = 8;
 const GUIDED = [8, 4, 2, 0];
 const YARDSTICK_RUNS = 5;
+const NO_CHECKPOINT =
+  'The comparison with PyTorch was left out: `--sd15-checkpoints DIR`, the checkpoint that the bundle was imported from, was not given.';
 
 export async function measureSd15({ bundle, rounds, threads, python, checkpoints }) {
   const { graphs, name } = JSON.parse(await readFile(path.join(bundle, 'bundle.json'), 'utf8'));
@@ -36,7 +38,7 @@ export async function measureSd15({ bundle, rounds, threads, python, checkpoints
 
   progress('counting the operators');
   const { operators, gflop } = await countGraph(file('unet'), inputs.unet);
-  const kinds = kindsOf(operators).map((kind) => ({ ...kind, times: [] }));
+  const kinds = kindsOf(operators);
   const yardsticks = [await openOperator(CONVOLUTION, threads), await openOperator(PRODUCT, threads)];
   const steps = { engine: [], batch: [], branches: [] };
   const unet = await openGraph(file('unet'), threads);
@@ -51,10 +53,11 @@ export async function measureSd15({ bundle, rounds, threads, python, checkpoints
     if (round === 0) continue; // warm-up
     for (const [key, value] of Object.entries(found)) if (value !== undefined) steps[key].push(value);
     for (const yardstick of yardsticks) await yardstick.run(YARDSTICK_RUNS);
-    for (const kind of kinds) {
-      const operator = await openOperator(kind.operator, threads); // all of them at once would not fit into memory
-      await operator.run(2);
-      kind.times.push(...(await operator.times()));
+    // each in one of the rounds, and opened for it alone: all of them at once would not fit into memory
+    for (const kind of kinds.filter((_, i) => i % rounds === round - 1)) {
+      const operator = await openOperator(kind.operator, threads);
+      await operator.run(3);
+      kind.ms = median(await operator.times());
     }
   }
   await unet.close();
@@ -78,8 +81,8 @@ export async function measureSd15({ bundle, rounds, threads, python, checkpoints
   await appearance.close();
   await torch?.close();
   progress('');
-  const alone = 2 * sum(kinds.map(({ count, times }) => count * median(times)));
-  return { name, rounds, steps, once, alone, gflop: 2 * gflop, machine, where, loaded, compared, ...edits };
+  const alone = 2 * sum(kinds.map((kind) => kind.count * kind.ms));
+  return { name, rounds, steps, once, alone, gflop: 2 * gflop, machine, where, loaded, compared, python, ...edits };
 }
 
 /** What whole edits show: the stages with and without a cache, fewer guided steps, and the tensors that all else is measured on. */
@@ -140,7 +143,7 @@ function withScale(inputs, scale) {
 }
 
 export function renderSd15(found) {
-  const { name, info, rounds, steps, once, alone, gflop, loaded, compared, first, second } = found;
+  const { name, info, rounds, steps, once, alone, gflop, loaded, compared, python, first, second } = found;
   const ours = median(steps.engine);
   const row = (label, value) => [
     label,
@@ -175,7 +178,7 @@ export function renderSd15(found) {
       `PyTorch ${loaded.torch} runs the same weights in fp32 on the same threads, text keys and values folded as in the bundle, which the reference does not do. Given the same tensors, the engine's outputs differ from PyTorch's (relative L2): ${errors.join(', ')}.`,
     );
   } else {
-    lines.push(`${LEFT_OUT} For this bundle, also the checkpoint it was imported from: \`--sd15-checkpoints DIR\`.`);
+    lines.push(python === undefined ? LEFT_OUT : NO_CHECKPOINT);
   }
   const theirs = compared ? `; PyTorch takes ${ms(median(once.torch))} ms` : '';
   lines.push(
