@@ -1,7 +1,8 @@
 /** The networks' picture, put into the photo at the photo's own resolution, in bands of rows between which an edit can be cancelled. */
 import { height, sizeOf } from './geometry.js';
 import { blendRows, crop, type Detail, joinAlpha, type Rgb, warpRows } from './picture.js';
-import { encodePng, type Photo, resizeRgb } from './raster.js';
+import { encodePng } from './png.js';
+import { type Photo, resizeRgb } from './raster.js';
 import type { Run } from './sample.js';
 import { type Scene, warpedPicture } from './scene.js';
 
@@ -23,17 +24,18 @@ export async function composite(run: Run, scene: Scene, picture: Rgb): Promise<P
     }
   };
   const warp = async (data: Uint8Array, channels: number): Promise<Uint8Array> => {
-    const target = Uint8Array.from(crop(data, photo, view.region, channels));
+    const target = crop(data, photo, view.region, channels).slice();
     await bands((from, to) => warpRows({ data, channels }, view, field, box, alpha, target, from, to));
     return target;
   };
-  const enlarged = await resizeRgb(picture, view.work, regionSize);
-  const detail: Detail = {
-    warped: await warp(photo.flat, 3),
-    smooth: await resizeRgb(warpedPicture(scene, run.frame, view.work), view.work, regionSize),
-    visibility,
-  };
-  const flat = Uint8Array.from(photo.flat);
+  // libvips enlarges on threads of its own while this one warps
+  const [enlarged, smooth, warped] = await Promise.all([
+    resizeRgb(picture, view.work, regionSize),
+    resizeRgb(warpedPicture(scene, run.frame, view.work), view.work, regionSize),
+    warp(photo.flat, 3),
+  ]);
+  const detail: Detail = { warped, smooth, visibility };
+  const flat = photo.flat.slice();
   await bands((from, to) => blendRows(flat, enlarged, detail, view, box, alpha, from, to));
   const size = { width: photo.width, height: photo.height };
   if (photo.alpha === undefined) return { ...size, rgb: flat, flat };
@@ -50,9 +52,11 @@ export function encodeResult(photo: Photo): Promise<Uint8Array> {
 
 function withAlpha(rgb: Rgb, alpha: Uint8Array): Uint8Array {
   const out = new Uint8Array(alpha.length * 4);
-  for (let i = 0; i < alpha.length; i++) {
-    out.set(rgb.subarray(3 * i, 3 * i + 3), 4 * i);
-    out[4 * i + 3] = alpha[i] as number;
+  for (let i = 0, s = 0, o = 0; i < alpha.length; i++, s += 3, o += 4) {
+    out[o] = rgb[s] as number;
+    out[o + 1] = rgb[s + 1] as number;
+    out[o + 2] = rgb[s + 2] as number;
+    out[o + 3] = alpha[i] as number;
   }
   return out;
 }
@@ -60,9 +64,11 @@ function withAlpha(rgb: Rgb, alpha: Uint8Array): Uint8Array {
 function splitAlpha(rgba: Uint8Array): { rgb: Rgb; alpha: Uint8Array } {
   const alpha = new Uint8Array(rgba.length / 4);
   const rgb = new Uint8Array(alpha.length * 3);
-  for (let i = 0; i < alpha.length; i++) {
-    rgb.set(rgba.subarray(4 * i, 4 * i + 3), 3 * i);
-    alpha[i] = rgba[4 * i + 3] as number;
+  for (let i = 0, s = 0, o = 0; i < alpha.length; i++, s += 4, o += 3) {
+    rgb[o] = rgba[s] as number;
+    rgb[o + 1] = rgba[s + 1] as number;
+    rgb[o + 2] = rgba[s + 2] as number;
+    alpha[i] = rgba[s + 3] as number;
   }
   return { rgb, alpha };
 }

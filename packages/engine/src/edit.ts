@@ -16,7 +16,8 @@ import { reachOf, splitStages, within } from './drags.js';
 import { EngineError, throwIfCancelled } from './errors.js';
 import { diagonal, type PhotoDrag, planView, sizeOf } from './geometry.js';
 import { deriveMask, featherInside, maskBox, reachHandles } from './mask.js';
-import { decodeMask, decodePhoto, encodeMask, previewSize, resizeRgb } from './raster.js';
+import { encodeMask } from './png.js';
+import { decodeMask, decodePhoto, previewBase } from './raster.js';
 import { candidateSeed, checkDrags, checkSettings } from './request.js';
 import { preview, previewView, type Run, sample } from './sample.js';
 import { type Machine, makeFrame, warpedPicture } from './scene.js';
@@ -42,16 +43,22 @@ export async function* runEdit(
   if (!(input.image instanceof Uint8Array)) throw new EngineError('BAD_INPUT', 'image must be the bytes of a picture');
   const settings = checkSettings(input, machine.bundle);
   const hash = createHash('sha256').update(input.image).digest('hex');
-  const photo = await clock.time('decode', async () => machine.photos.get(hash) ?? (await decodePhoto(input.image)));
+  const [photo, painted] = await clock.time('decode', () => {
+    const known = machine.photos.get(hash);
+    const decoding = known === undefined ? decodePhoto(input.image) : Promise.resolve(known);
+    return Promise.all([decoding, input.mask === undefined ? undefined : decodeMask(input.mask, decoding)]);
+  });
   machine.photos.set(hash, photo);
   const drags = checkDrags(input, machine.bundle, photo);
 
   // 2. what may change, and the part of the photo that the networks see
-  const { mask, warnings } = await clock.time('mask', async () => {
-    if (input.mask === undefined) return { mask: deriveMask(photo, drags), warnings: [] as string[] };
-    const painted = await decodeMask(input.mask, photo);
-    return { mask: painted, warnings: reachHandles(painted, photo, drags) };
-  });
+  const base = previewBase(photo);
+  base.catch(() => undefined); // it is awaited with the first preview; until then a failure has no listener
+  const { mask, warnings } = await clock.time('mask', () =>
+    painted === undefined
+      ? { mask: deriveMask(photo, drags), warnings: [] as string[] }
+      : { mask: painted, warnings: reachHandles(painted, photo, drags) },
+  );
   const box = maskBox(mask, photo);
   if (box === undefined)
     throw new EngineError('BAD_INPUT', 'the mask lets nothing change: paint what may change white');
@@ -82,8 +89,7 @@ export async function* runEdit(
   // 3. the dense field and preview 0, the warp; then what the encoders make of the region
   const key = `${hash}:${Object.values(view.region).join()}:${view.work.width}x${view.work.height}`;
   const scene = await machine.family.openScene(machine, frame, photo, stages[0] as PhotoDrag[], key, clock);
-  const previewBase = await clock.time('preview', () => resizeRgb(photo.flat, photo, previewSize(photo)));
-  const run: Run = { machine, settings, frame, clock, previewBase, totalSteps, breathe };
+  const run: Run = { machine, settings, frame, clock, previewBase: base, totalSteps, breathe };
   const coarse = previewView(view);
   const warped = await clock.time('preview', () => warpedPicture(scene, frame, coarse.work));
   yield await preview(run, 0, 0, warped, coarse);
@@ -100,9 +106,14 @@ export async function* runEdit(
         current = await machine.family.openScene(machine, frame, result, stageDrags, undefined, clock);
         await machine.family.encode(machine, current, undefined, clock);
       }
-      const picture = yield* sample(run, current, index, seed, stage);
-      await breathe();
-      result = await clock.time('composite', () => composite(run, current, picture));
+      const sampled = yield* sample(run, current, index, seed, stage);
+      // both at once: libvips encodes the preview while this thread composes
+      const [, finished] = await Promise.all([
+        sampled.preview,
+        clock.time('composite', () => composite(run, current, sampled.picture)),
+      ]);
+      yield await sampled.preview;
+      result = finished;
     }
     const png = await clock.time('encode', () => encodeResult(result));
     yield { type: 'candidate', index, seed, image: png };

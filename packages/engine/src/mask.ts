@@ -124,32 +124,29 @@ export function featherInside(mask: Mask, size: Size, box: Rect, featherPx: numb
   const bottom = Math.min(size.height, box.bottom + 1);
   const [w, h] = [right - left, bottom - top];
   const far = 0xffff - 7;
-  const dist = new Uint16Array(w * h);
-  const relax = (at: number, x: number, ahead: number, row: number): number => {
-    // ahead: −1 or +1, the neighbour already visited in this row; row: offset of the row already visited, 0 if there is none
-    let best = dist[at] as number;
-    const hasAhead = ahead < 0 ? x > 0 : x < w - 1;
-    if (hasAhead) best = Math.min(best, (dist[at + ahead] as number) + 5);
-    if (row !== 0) {
-      best = Math.min(best, (dist[at + row] as number) + 5);
-      if (x > 0) best = Math.min(best, (dist[at + row - 1] as number) + 7);
-      if (x < w - 1) best = Math.min(best, (dist[at + row + 1] as number) + 7);
-    }
-    return best;
-  };
-  for (let y = 0, i = 0; y < h; y++) {
+  // one more row and column on each side, infinitely far: the picture's own border is no edge
+  const pitch = w + 2;
+  const dist = new Uint16Array(pitch * (h + 2)).fill(far);
+  for (let y = 0; y < h; y++) {
     const from = (top + y) * size.width + left;
-    for (let x = 0; x < w; x++, i++) {
-      if (mask[from + x] === 0) continue;
-      dist[i] = far;
-      dist[i] = Math.min(far, relax(i, x, -1, y > 0 ? -w : 0));
+    for (let x = 0, i = (y + 1) * pitch + 1; x < w; x++, i++) {
+      if (mask[from + x] === 0) {
+        dist[i] = 0;
+        continue;
+      }
+      const side = Math.min((dist[i - 1] as number) + 5, (dist[i - pitch] as number) + 5);
+      const corner = Math.min((dist[i - pitch - 1] as number) + 7, (dist[i - pitch + 1] as number) + 7);
+      dist[i] = Math.min(far, side, corner);
     }
   }
   let deepest = 0;
-  for (let y = h - 1, i = w * h - 1; y >= 0; y--) {
-    for (let x = w - 1; x >= 0; x--, i--) {
-      if (dist[i] === 0) continue;
-      const d = relax(i, x, 1, y < h - 1 ? w : 0);
+  for (let y = h - 1; y >= 0; y--) {
+    for (let x = w - 1, i = (y + 1) * pitch + w; x >= 0; x--, i--) {
+      const own = dist[i] as number;
+      if (own === 0) continue;
+      const side = Math.min((dist[i + 1] as number) + 5, (dist[i + pitch] as number) + 5);
+      const corner = Math.min((dist[i + pitch - 1] as number) + 7, (dist[i + pitch + 1] as number) + 7);
+      const d = Math.min(own, side, corner);
       dist[i] = d;
       if (d > deepest) deepest = d;
     }
@@ -161,7 +158,7 @@ export function featherInside(mask: Mask, size: Size, box: Rect, featherPx: numb
   });
   const alpha = new Uint8Array(width(box) * height(box));
   for (let y = box.top, o = 0; y < box.bottom; y++) {
-    const row = (y - top) * w - left;
+    const row = (y - top + 1) * pitch + 1 - left;
     for (let x = box.left; x < box.right; x++, o++) {
       const d = dist[row + x] as number;
       alpha[o] = d >= ramp.length ? 255 : (ramp[d] as number);
@@ -170,22 +167,41 @@ export function featherInside(mask: Mask, size: Size, box: Rect, featherPx: numb
   return alpha;
 }
 
-/** The mask as the networks get it: [H, W] float32, 1 where at least half of the work pixel's area may change. */
-export function workMask(mask: Mask, view: View): Float32Array {
+/** The mask as the networks get it: [H, W] float32, 1 where at least half of the work pixel's area may change. `box` bounds the mask. */
+export function workMask(mask: Mask, view: View, box: Rect): Float32Array {
   const { work, region, photo, scaleX, scaleY } = view;
   const out = new Float32Array(work.width * work.height);
-  for (let y = 0, o = 0; y < work.height; y++) {
-    const y0 = region.top + Math.floor(y / scaleY);
-    const y1 = Math.max(y0 + 1, region.top + Math.round((y + 1) / scaleY));
-    for (let x = 0; x < work.width; x++, o++) {
-      const x0 = region.left + Math.floor(x / scaleX);
-      const x1 = Math.max(x0 + 1, region.left + Math.round((x + 1) / scaleX));
+  const xs = cells(work.width, region.left, scaleX, box.left, box.right);
+  const ys = cells(work.height, region.top, scaleY, box.top, box.bottom);
+  for (let y = ys.from; y < ys.to; y++) {
+    const [y0, y1] = [ys.start[y] as number, ys.end[y] as number];
+    for (let x = xs.from, o = y * work.width + x; x < xs.to; x++, o++) {
+      const [x0, x1] = [xs.start[x] as number, xs.end[x] as number];
       let on = 0;
-      for (let py = y0; py < y1; py++) for (let px = x0; px < x1; px++) on += mask[py * photo.width + px] as number;
+      for (let row = y0 * photo.width; row < y1 * photo.width; row += photo.width) {
+        for (let px = row + x0; px < row + x1; px++) on += mask[px] as number;
+      }
       out[o] = 2 * on >= (y1 - y0) * (x1 - x0) ? 1 : 0;
     }
   }
   return out;
+}
+
+/** Along one axis: the photo pixels start…end of each work pixel, and the work pixels from…to that meet low…high of the photo. */
+function cells(count: number, region: number, scale: number, low: number, high: number) {
+  const start = new Int32Array(count);
+  const end = new Int32Array(count);
+  let [from, to] = [count, 0];
+  for (let i = 0; i < count; i++) {
+    const first = region + Math.floor(i / scale);
+    const last = Math.max(first + 1, region + Math.round((i + 1) / scale));
+    start[i] = first;
+    end[i] = last;
+    if (last <= low || first >= high) continue;
+    from = Math.min(from, i);
+    to = i + 1;
+  }
+  return { from, to, start, end };
 }
 
 const distance = (a: Point, b: Point): number => Math.hypot(a.x - b.x, a.y - b.y);

@@ -8,31 +8,80 @@ import { height, type Rect, type Size, type View, width } from './geometry.js';
 /** Interleaved RGB bytes, row-major. */
 export type Rgb = Uint8Array;
 
+/** A byte's value in [−1, 1]. */
+const UNIT = Float32Array.from({ length: 256 }, (_, byte) => byte / 127.5 - 1);
+
 /** RGB bytes → [3, H, W] in [−1, 1]. */
 export function toTensor(rgb: Rgb, size: Size): Float32Array {
   const plane = size.width * size.height;
   const out = new Float32Array(3 * plane);
   for (let i = 0, s = 0; i < plane; i++, s += 3) {
-    out[i] = (rgb[s] as number) / 127.5 - 1;
-    out[plane + i] = (rgb[s + 1] as number) / 127.5 - 1;
-    out[2 * plane + i] = (rgb[s + 2] as number) / 127.5 - 1;
+    out[i] = UNIT[rgb[s] as number] as number;
+    out[plane + i] = UNIT[rgb[s + 1] as number] as number;
+    out[2 * plane + i] = UNIT[rgb[s + 2] as number] as number;
   }
   return out;
 }
 
-/** [3, H, W] in [−1, 1] → RGB bytes, clamped. Returns undefined if any value is not finite. */
-export function toRgb(tensor: Float32Array): Rgb | undefined {
-  const plane = tensor.length / 3;
-  const out = new Uint8ClampedArray(tensor.length);
+/** [3, H, W] in [−1, 1] → RGB bytes within `window`, clamped; the rest stays black. Undefined if any value there is not finite. */
+export function toRgb(tensor: Float32Array, size: Size, window: Rect = whole(size)): Rgb | undefined {
+  const plane = size.width * size.height;
+  const out = new Uint8ClampedArray(3 * plane);
   let check = 0;
-  for (let i = 0, o = 0; i < plane; i++, o += 3) {
-    const r = tensor[i] as number;
-    const g = tensor[plane + i] as number;
-    const b = tensor[2 * plane + i] as number;
-    check += (r + g + b) * 0; // NaN as soon as one of them is NaN or infinite
-    out[o] = (r + 1) * 127.5; // Uint8ClampedArray rounds
-    out[o + 1] = (g + 1) * 127.5;
-    out[o + 2] = (b + 1) * 127.5;
+  for (let y = window.top; y < window.bottom; y++) {
+    const end = y * size.width + window.right;
+    for (let i = y * size.width + window.left, o = 3 * i; i < end; i++, o += 3) {
+      const r = tensor[i] as number;
+      const g = tensor[plane + i] as number;
+      const b = tensor[2 * plane + i] as number;
+      check += (r + g + b) * 0; // NaN as soon as one of them is NaN or infinite
+      out[o] = (r + 1) * 127.5; // Uint8ClampedArray rounds
+      out[o + 1] = (g + 1) * 127.5;
+      out[o + 2] = (b + 1) * 127.5;
+    }
+  }
+  return check === 0 ? new Uint8Array(out.buffer) : undefined;
+}
+
+const whole = ({ width, height }: Size): Rect => ({ left: 0, top: 0, right: width, bottom: height });
+
+/**
+ * `image` [3, H, W] in [−1, 1] warped by a field in its own pixels (on whatever grid), bilinear, border repeated: RGB bytes of `size`,
+ * which is the image's or half of it, where `window` is; the rest stays black. Undefined if the field is not finite there.
+ */
+export function warpToRgb(image: Grid, field: Grid, size: Size, window: Rect): Rgb | undefined {
+  const { data, width: w, height: h } = image;
+  const plane = w * h;
+  const [stepX, stepY] = [w / size.width, h / size.height];
+  const [cellX, cellY] = [field.width / size.width, field.height / size.height];
+  const xs = axis(width(window), (window.left + 0.5) * cellX, cellX, field.width);
+  const ys = axis(height(window), (window.top + 0.5) * cellY, cellY, field.height);
+  const dx = new Float32Array(field.width); // the field's row at the current height
+  const dy = new Float32Array(field.width);
+  const out = new Uint8ClampedArray(3 * size.width * size.height);
+  let check = 0;
+  for (let y = window.top; y < window.bottom; y++) {
+    gridRow(field, 0, ys, y - window.top, dx);
+    gridRow(field, 1, ys, y - window.top, dy);
+    const atY = (y + 0.5) * stepY - 0.5;
+    for (let x = window.left, i = 0, o = 3 * (y * size.width + x); x < window.right; x++, i++, o += 3) {
+      const [low, high, t] = [xs.low[i] as number, xs.high[i] as number, xs.weight[i] as number];
+      const fx = lerp(dx[low] as number, dx[high] as number, t);
+      const fy = lerp(dy[low] as number, dy[high] as number, t);
+      check += (fx + fy) * 0;
+      const sx = Math.min(Math.max((x + 0.5) * stepX - 0.5 + fx, 0), w - 1);
+      const sy = Math.min(Math.max(atY + fy, 0), h - 1);
+      const x0 = Math.floor(sx);
+      const y0 = Math.floor(sy);
+      const [wx, wy] = [sx - x0, sy - y0];
+      const right = x0 < w - 1 ? 1 : 0;
+      const down = y0 < h - 1 ? w : 0;
+      for (let c = 0, p = y0 * w + x0; c < 3; c++, p += plane) {
+        const upper = lerp(data[p] as number, data[p + right] as number, wx);
+        const lower = lerp(data[p + down] as number, data[p + down + right] as number, wx);
+        out[o + c] = (lerp(upper, lower, wy) + 1) * 127.5;
+      }
+    }
   }
   return check === 0 ? new Uint8Array(out.buffer) : undefined;
 }
@@ -53,15 +102,6 @@ export function crop(data: Uint8Array, size: Size, box: Rect, channels: number):
     out.set(data.subarray(from, from + row), o);
   }
   return out;
-}
-
-/** Catmull–Rom weights of the four samples around a position `t` ∈ [0, 1) past the second. */
-function cubic(t: number, out: Float64Array): void {
-  const [t2, t3] = [t * t, t * t * t];
-  out[0] = (-t + 2 * t2 - t3) / 2;
-  out[1] = (2 - 5 * t2 + 3 * t3) / 2;
-  out[2] = (t + 4 * t2 - 3 * t3) / 2;
-  out[3] = (t3 - t2) / 2;
 }
 
 /**
@@ -87,9 +127,7 @@ export function warpRows(
   const dx = new Float32Array(field.width); // the field's row at the current height
   const dy = new Float32Array(field.width);
   const [maxX, maxY] = [size.width - 1, size.height - 1];
-  const wx = new Float64Array(4);
-  const wy = new Float64Array(4);
-  const rows = new Int32Array(4); // offsets of the four source rows
+  const pitch = size.width * channels;
   for (let y = from; y < to; y++) {
     gridRow(field, 0, ys, y, dx);
     gridRow(field, 1, ys, y, dy);
@@ -102,34 +140,39 @@ export function warpRows(
       const cx = Math.min(Math.max(sx, 0), maxX);
       const cy = Math.min(Math.max(sy, 0), maxY);
       const [ix, iy] = [Math.floor(cx), Math.floor(cy)];
-      cubic(cx - ix, wx);
-      cubic(cy - iy, wy);
-      for (let k = 0; k < 4; k++) rows[k] = Math.min(Math.max(iy + k - 1, 0), maxY) * size.width * channels;
-      const w0 = wx[0] as number;
-      const w1 = wx[1] as number;
-      const w2 = wx[2] as number;
-      const w3 = wx[3] as number;
-      const c0 = Math.max(ix - 1, 0) * channels;
+      // Catmull–Rom: the weights of four columns and four rows
+      const [u, v] = [cx - ix, cy - iy];
+      const w0 = u * (u * (1 - u / 2) - 0.5);
+      const w1 = 1 + u * u * (1.5 * u - 2.5);
+      const w2 = u * (0.5 + u * (2 - 1.5 * u));
+      const w3 = u * u * (u / 2 - 0.5);
+      const v0 = v * (v * (1 - v / 2) - 0.5);
+      const v1 = 1 + v * v * (1.5 * v - 2.5);
+      const v2 = v * (0.5 + v * (2 - 1.5 * v));
+      const v3 = v * v * (v / 2 - 0.5);
       const c1 = ix * channels;
-      const c2 = Math.min(ix + 1, maxX) * channels;
-      const c3 = Math.min(ix + 2, maxX) * channels;
+      const c0 = ix > 0 ? c1 - channels : c1;
+      const c2 = ix < maxX ? c1 + channels : c1;
+      const c3 = ix + 1 < maxX ? c2 + channels : c2;
+      const r1 = iy * pitch;
+      const r0 = iy > 0 ? r1 - pitch : r1;
+      const r2 = iy < maxY ? r1 + pitch : r1;
+      const r3 = iy + 1 < maxY ? r2 + pitch : r2;
       const o = o0 + x * channels;
       for (let c = 0; c < channels; c++) {
-        let sum = 0;
-        for (let j = 0; j < 4; j++) {
-          const row = (rows[j] as number) + c;
-          sum +=
-            (wy[j] as number) *
-            (w0 * (data[row + c0] as number) +
-              w1 * (data[row + c1] as number) +
-              w2 * (data[row + c2] as number) +
-              w3 * (data[row + c3] as number));
-        }
-        target[o + c] = clampByte(sum);
+        const [a, b, d, e] = [r0 + c, r1 + c, r2 + c, r3 + c];
+        target[o + c] = clampByte(
+          v0 * (w0 * at(data, a + c0) + w1 * at(data, a + c1) + w2 * at(data, a + c2) + w3 * at(data, a + c3)) +
+            v1 * (w0 * at(data, b + c0) + w1 * at(data, b + c1) + w2 * at(data, b + c2) + w3 * at(data, b + c3)) +
+            v2 * (w0 * at(data, d + c0) + w1 * at(data, d + c1) + w2 * at(data, d + c2) + w3 * at(data, d + c3)) +
+            v3 * (w0 * at(data, e + c0) + w1 * at(data, e + c1) + w2 * at(data, e + c2) + w3 * at(data, e + c3)),
+        );
       }
     }
   }
 }
+
+const at = (data: Uint8Array, index: number): number => data[index] as number;
 
 export interface Detail {
   /** [region], RGB: the photo warped at full resolution */
@@ -188,30 +231,23 @@ export function blendRows(
 
 /** The picture at preview size with the networks' picture [work, RGB] in its place; `base` is the photo at preview size. */
 export function renderPreview(base: Rgb, size: Size, view: View, picture: Rgb, box: Rect, alpha: Uint8Array): Rgb {
-  const out = Uint8Array.from(base);
+  const out = base.slice();
   const { photo, region, work, scaleX, scaleY } = view;
-  const stepX = photo.width / size.width; // photo pixels per preview pixel
-  const stepY = photo.height / size.height;
-  const taps = { x: Math.max(1, Math.round(stepX * scaleX)), y: Math.max(1, Math.round(stepY * scaleY)) };
-  const x0 = Math.max(0, Math.floor(box.left / stepX));
-  const x1 = Math.min(size.width, Math.ceil(box.right / stepX));
-  const y0 = Math.max(0, Math.floor(box.top / stepY));
-  const y1 = Math.min(size.height, Math.ceil(box.bottom / stepY));
-  for (let y = y0; y < y1; y++) {
-    for (let x = x0; x < x1; x++) {
+  const xs = taps(size.width, photo.width, [box.left, box.right], region.left, scaleX, work.width);
+  const ys = taps(size.height, photo.height, [box.top, box.bottom], region.top, scaleY, work.height);
+  const share = 1 / (255 * xs.each * ys.each);
+  for (let y = ys.from; y < ys.to; y++) {
+    for (let x = xs.from; x < xs.to; x++) {
       let [weight, r, g, b] = [0, 0, 0, 0];
-      for (let j = 0; j < taps.y; j++) {
-        const py = (y + (j + 0.5) / taps.y) * stepY;
-        const wy = Math.min(work.height - 1, Math.max(0, Math.floor((py - region.top) * scaleY)));
-        const ay = Math.floor(py) - box.top;
-        for (let i = 0; i < taps.x; i++) {
-          const px = (x + (i + 0.5) / taps.x) * stepX;
-          const ax = Math.floor(px) - box.left;
-          if (ax < 0 || ay < 0 || ax >= width(box) || ay >= height(box)) continue;
-          const a = alpha[ay * width(box) + ax] as number;
-          if (a === 0) continue;
-          const wx = Math.min(work.width - 1, Math.max(0, Math.floor((px - region.left) * scaleX)));
-          const s = (wy * work.width + wx) * 3;
+      for (let j = (y - ys.from) * ys.each, endJ = j + ys.each; j < endJ; j++) {
+        const alphaRow = (ys.box[j] as number) * width(box);
+        if (alphaRow < 0) continue;
+        const row = (ys.work[j] as number) * work.width;
+        for (let i = (x - xs.from) * xs.each, endI = i + xs.each; i < endI; i++) {
+          const column = xs.box[i] as number;
+          if (column < 0) continue;
+          const a = alpha[alphaRow + column] as number;
+          const s = (row + (xs.work[i] as number)) * 3;
           weight += a;
           r += a * (picture[s] as number);
           g += a * (picture[s + 1] as number);
@@ -219,15 +255,40 @@ export function renderPreview(base: Rgb, size: Size, view: View, picture: Rgb, b
         }
       }
       if (weight === 0) continue;
-      const keep = 1 - weight / (255 * taps.x * taps.y);
-      const scale = 1 / (255 * taps.x * taps.y);
+      const keep = 1 - weight * share;
       const o = (y * size.width + x) * 3;
-      out[o] = clampByte((base[o] as number) * keep + r * scale);
-      out[o + 1] = clampByte((base[o + 1] as number) * keep + g * scale);
-      out[o + 2] = clampByte((base[o + 2] as number) * keep + b * scale);
+      out[o] = clampByte((base[o] as number) * keep + r * share);
+      out[o + 1] = clampByte((base[o + 1] as number) * keep + g * share);
+      out[o + 2] = clampByte((base[o + 2] as number) * keep + b * share);
     }
   }
   return out;
+}
+
+/**
+ * Along one axis: what preview pixels from…to are made of, `each` samples a pixel. For every sample, its pixel of the box, −1 if it
+ * lies beside it, and its pixel of the picture at work size.
+ */
+function taps(
+  size: number,
+  photo: number,
+  [start, end]: readonly [number, number],
+  region: number,
+  scale: number,
+  work: number,
+): { from: number; to: number; each: number; box: Int32Array; work: Int32Array } {
+  const step = photo / size; // photo pixels per preview pixel
+  const each = Math.max(1, Math.round(step * scale));
+  const from = Math.max(0, Math.floor(start / step));
+  const to = Math.min(size, Math.ceil(end / step));
+  const inBox = new Int32Array((to - from) * each);
+  const inWork = new Int32Array((to - from) * each);
+  for (let i = 0; i < inBox.length; i++) {
+    const at = (from + (i + 0.5) / each) * step;
+    inBox[i] = at >= start && at < end ? Math.floor(at) - start : -1;
+    inWork[i] = Math.min(Math.max(Math.floor((at - region) * scale), 0), work - 1);
+  }
+  return { from, to, each, box: inBox, work: inWork };
 }
 
 /**
@@ -244,9 +305,11 @@ export function joinAlpha(
 ): Uint8Array {
   const pixels = own.alpha.length;
   const out = new Uint8Array(pixels * 4);
-  for (let i = 0; i < pixels; i++) {
-    out.set(own.rgb.subarray(3 * i, 3 * i + 3), 4 * i);
-    out[4 * i + 3] = own.alpha[i] as number;
+  for (let i = 0, s = 0, o = 0; i < pixels; i++, s += 3, o += 4) {
+    out[o] = own.rgb[s] as number;
+    out[o + 1] = own.rgb[s + 1] as number;
+    out[o + 2] = own.rgb[s + 2] as number;
+    out[o + 3] = own.alpha[i] as number;
   }
   const { region, photo } = view;
   for (let y = box.top, m = 0; y < box.bottom; y++) {

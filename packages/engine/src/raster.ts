@@ -1,12 +1,13 @@
 /**
- * The only file that touches sharp: encoded pictures in, upright sRGB bytes out, and back. Knows nothing of drags or networks.
+ * The only file that touches sharp: encoded pictures in, upright sRGB bytes out, and previews. Knows nothing of drags or networks.
  */
-import { crc32, deflateSync } from 'node:zlib';
 import sharp, { type OutputInfo, type Sharp } from 'sharp';
 import { asEngineError, EngineError, firstLine } from './errors.js';
 import type { Size } from './geometry.js';
 import type { Rgb } from './picture.js';
 import { MAX_PIXELS } from './types.js';
+
+export { encodePng } from './png.js';
 
 sharp.cache(false); // libvips' own operation cache would hold decoded photos
 
@@ -47,11 +48,15 @@ export async function decodePhoto(encoded: Uint8Array): Promise<Photo> {
   return opaque ? { ...size, rgb, flat: rgb } : { ...size, rgb, alpha, flat: overWhite(rgb, alpha) };
 }
 
-/** A mask picture → one byte a pixel, 1 where it is at least half white (transparent counts as black). */
-export async function decodeMask(encoded: Uint8Array, size: Size): Promise<Uint8Array> {
+/**
+ * A mask picture → one byte a pixel, 1 where it is at least half white (transparent counts as black). The photo, whose size it must
+ * have, may still be on its way: the two are decoded side by side.
+ */
+export async function decodeMask(encoded: Uint8Array, photo: Size | Promise<Size>): Promise<Uint8Array> {
   const { data, info } = await decode(encoded, 'the mask', (image) =>
     image.flatten({ background: '#000' }).toColourspace('b-w').extractChannel(0),
   );
+  const size = await photo;
   if (info.width !== size.width || info.height !== size.height) {
     throw new EngineError(
       'BAD_INPUT',
@@ -59,7 +64,8 @@ export async function decodeMask(encoded: Uint8Array, size: Size): Promise<Uint8
     );
   }
   const mask = new Uint8Array(size.width * size.height);
-  for (let i = 0; i < mask.length; i++) mask[i] = (data[i * info.channels] as number) >= 128 ? 1 : 0;
+  const step = info.channels;
+  for (let i = 0, s = 0; i < mask.length; i++, s += step) mask[i] = (data[s] as number) >> 7;
   return mask;
 }
 
@@ -114,6 +120,15 @@ export function previewSize(size: Size): Size {
   return { width: side(size.width), height: side(size.height) };
 }
 
+const previewBases = new WeakMap<Photo, Promise<Rgb>>();
+
+/** The photo at preview size, made once for each decoded photo. */
+export function previewBase(photo: Photo): Promise<Rgb> {
+  const known = previewBases.get(photo) ?? resizeRgb(photo.flat, photo, previewSize(photo));
+  previewBases.set(photo, known);
+  return known;
+}
+
 export async function encodePreview(rgb: Rgb, size: Size): Promise<Uint8Array> {
   const data = await sharp(rgb, { raw: { ...size, channels: 3 } })
     .webp({ quality: 82, effort: 0 })
@@ -121,44 +136,9 @@ export async function encodePreview(rgb: Rgb, size: Size): Promise<Uint8Array> {
   return own(data);
 }
 
-/** Lossless; `channels` 3 or 4. */
-export async function encodePng(data: Uint8Array, size: Size, channels: 3 | 4): Promise<Uint8Array> {
-  const png = await sharp(data, { raw: { ...size, channels }, limitInputPixels: false })
-    .png({ compressionLevel: 2 })
-    .toBuffer();
-  return own(png);
-}
-
-/** 0/1 → 1-bit grey PNG, black and white. Written by hand, since packing bits is what makes 16 megapixels quick. */
-export function encodeMask(mask: Uint8Array, size: Size): Uint8Array {
-  const stride = 1 + Math.ceil(size.width / 8); // a filter byte (none), then eight pixels a byte
-  const lines = new Uint8Array(stride * size.height);
-  for (let y = 0, i = 0; y < size.height; y++) {
-    for (let x = 0; x < size.width; x++, i++) {
-      const at = y * stride + 1 + (x >> 3);
-      if (mask[i] === 1) lines[at] = (lines[at] as number) | (128 >> (x & 7));
-    }
-  }
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(size.width, 0);
-  header.writeUInt32BE(size.height, 4);
-  header[8] = 1; // bit depth; the rest says grey, deflate, no interlacing
-  const chunk = (type: string, data: Uint8Array): Buffer => {
-    const body = Buffer.concat([Buffer.from(type), data]);
-    const out = Buffer.alloc(body.length + 8);
-    out.writeUInt32BE(data.length, 0);
-    body.copy(out, 4);
-    out.writeUInt32BE(crc32(body), body.length + 4);
-    return out;
-  };
-  const signature = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
-  const idat = deflateSync(lines, { level: 1 });
-  return own(Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', idat), chunk('IEND', Buffer.alloc(0))]));
-}
-
 /** A plain Uint8Array of its own: a Buffer may be a view of a shared pool, which structured clone would send whole. */
 function own(data: Buffer): Uint8Array {
-  return Uint8Array.from(data);
+  return new Uint8Array(data);
 }
 
 function overWhite(rgb: Rgb, alpha: Uint8Array): Rgb {

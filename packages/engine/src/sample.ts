@@ -9,7 +9,17 @@ import { allFinite, type Rgb, renderPreview, toRgb } from './picture.js';
 import { encodePreview, previewSize } from './raster.js';
 import type { Settings } from './request.js';
 import type { Store, Tensor } from './runtime.js';
-import { type Frame, finite, halfStore, halfTensor, latentSize, type Machine, type Scene, take } from './scene.js';
+import {
+  type Frame,
+  finite,
+  halfStore,
+  halfTensor,
+  latentSize,
+  type Machine,
+  type Scene,
+  shownWindow,
+  take,
+} from './scene.js';
 import { ddimStep, guidanceAt, guide, lcmStep } from './scheduler.js';
 import type { Stopwatch } from './stopwatch.js';
 import type { EditEvent } from './types.js';
@@ -20,20 +30,27 @@ export interface Run {
   readonly settings: Settings;
   readonly frame: Frame;
   readonly clock: Stopwatch;
-  readonly previewBase: Rgb;
+  /** the photo at preview size; made on another thread */
+  readonly previewBase: Promise<Rgb>;
   readonly totalSteps: number;
   /** lets the event loop turn, then throws if the edit was cancelled */
   readonly breathe: () => Promise<void>;
 }
 
-/** Denoises from the prior to x̂_0, with previews on the way for the first candidate, and decodes it: [work, RGB]. */
+/** What sampling ends with: the networks' picture [work, RGB], and its preview, which is still being encoded on another thread. */
+export interface Sampled {
+  readonly picture: Rgb;
+  readonly preview: Promise<EditEvent>;
+}
+
+/** Denoises from the prior to x̂_0, with previews on the way for the first candidate, and decodes it. */
 export async function* sample(
   run: Run,
   scene: Scene,
   candidate: number,
   seed: number,
   stage: number,
-): AsyncGenerator<EditEvent, Rgb, void> {
+): AsyncGenerator<EditEvent, Sampled, void> {
   const { machine, settings, frame, clock, breathe } = run;
   const { bundle, family, alphas } = machine;
   const { timesteps } = settings;
@@ -70,8 +87,7 @@ export async function* sample(
       await breathe();
       const data = family.finish(machine, x, x0, settings, alphaAt(i));
       const picture = await decode(run, store.set('latent_out', { data, dims }), frame.view.work);
-      yield await preview(run, candidate, step, picture, frame.view);
-      return picture;
+      return { picture, preview: preview(run, candidate, step, picture, frame.view) };
     }
     if (candidate === 0 && worthPreview(i, n)) {
       await breathe();
@@ -107,7 +123,8 @@ async function decode(run: Run, store: Store, size: Size): Promise<Rgb> {
   const { machine, clock } = run;
   clock.add('decoder', await machine.runtime.run(machine.family.decoder, store));
   const picture = take(machine.bundle, store, 'picture', { channels: 3, ...size });
-  return finite(await clock.time('composite', () => toRgb(picture.data)), 'the decoder');
+  const shown = shownWindow(run.frame, size);
+  return finite(await clock.time('composite', () => toRgb(picture.data, size, shown)), 'the decoder');
 }
 
 /** An unfinished x̂_0, decoded for a preview: at half size if `store` holds the halved inputs, a quarter of the cost. */
@@ -140,9 +157,9 @@ function worthPreview(i: number, n: number): boolean {
 export async function preview(run: Run, candidate: number, step: number, picture: Rgb, view: View): Promise<EditEvent> {
   const { frame, clock, totalSteps, previewBase } = run;
   const size = previewSize(view.photo);
-  const image = await clock.time('preview', () =>
-    encodePreview(renderPreview(previewBase, size, view, picture, frame.box, frame.alpha), size),
-  );
+  const base = await previewBase;
+  const rgb = await clock.time('preview', () => renderPreview(base, size, view, picture, frame.box, frame.alpha));
+  const image = await clock.time('preview', () => encodePreview(rgb, size));
   clock.previewReady(step);
   return { type: 'preview', candidate, step, totalSteps, image };
 }

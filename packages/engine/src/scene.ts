@@ -5,7 +5,7 @@
 import type { LRUCache } from 'lru-cache';
 import type { Bundle, GraphName } from './bundle.js';
 import { EngineError } from './errors.js';
-import { type Grid, halve, resizeGrid, warpGrid } from './field.js';
+import { type Grid, halve } from './field.js';
 import {
   height,
   type PhotoDrag,
@@ -18,7 +18,7 @@ import {
   width,
 } from './geometry.js';
 import { type Mask, workMask } from './mask.js';
-import { crop, type Rgb, toRgb, toTensor } from './picture.js';
+import { crop, type Rgb, toTensor, warpToRgb } from './picture.js';
 import { type Photo, resizeRgb } from './raster.js';
 import type { Settings } from './request.js';
 import type { Runtime, Store, Tensor } from './runtime.js';
@@ -94,7 +94,7 @@ export interface Family {
 }
 
 export function makeFrame(mask: Mask, view: View, box: Rect, alpha: Uint8Array): Frame {
-  return { view, box, alpha, mask: workMask(mask, view) };
+  return { view, box, alpha, mask: workMask(mask, view, box) };
 }
 
 /** What every family starts from: the region at work size, the mask, and the drags in work pixels. */
@@ -127,19 +127,23 @@ export async function layScene(
  * and a few pixels around it are warped; nothing else of it is ever shown.
  */
 export function warpedPicture(scene: Scene, frame: Frame, size: Size): Rgb {
-  const image = scene.store.get('image') as Tensor;
-  const small = size.width < (image.dims[3] as number) ? (halfTensor(image) as Tensor) : image;
-  const field = resizeGrid(scene.field, size.height, size.width, size.width / (image.dims[3] as number));
+  const { data, dims } = scene.store.get('image') as Tensor;
+  const image: Grid = { data, channels: 3, height: dims[2] as number, width: dims[3] as number };
+  return finite(warpToRgb(image, scene.field, size, shownWindow(frame, size)), 'the field network');
+}
+
+/** The part of the work picture, at `size`, that is ever shown: the mask's box and what resizing looks at around it. */
+export function shownWindow(frame: Frame, size: Size): Rect {
   const { region } = frame.view;
-  const scale = { x: size.width / width(region), y: size.height / height(region) };
-  const window = {
-    left: Math.max(0, Math.floor((frame.box.left - region.left) * scale.x) - 8),
-    top: Math.max(0, Math.floor((frame.box.top - region.top) * scale.y) - 8),
-    right: Math.min(size.width, Math.ceil((frame.box.right - region.left) * scale.x) + 8),
-    bottom: Math.min(size.height, Math.ceil((frame.box.bottom - region.top) * scale.y) + 8),
+  const { box } = frame;
+  const [scaleX, scaleY] = [size.width / width(region), size.height / height(region)];
+  const around = Math.max(8, Math.ceil(4 * Math.max(scaleX, scaleY))); // Lanczos reaches over three pixels of the smaller picture
+  return {
+    left: Math.max(0, Math.floor((box.left - region.left) * scaleX) - around),
+    top: Math.max(0, Math.floor((box.top - region.top) * scaleY) - around),
+    right: Math.min(size.width, Math.ceil((box.right - region.left) * scaleX) + around),
+    bottom: Math.min(size.height, Math.ceil((box.bottom - region.top) * scaleY) + around),
   };
-  const warped = warpGrid({ data: small.data, channels: 3, ...size }, field, window);
-  return finite(toRgb(warped.data), 'the field network');
 }
 
 /**

@@ -121,7 +121,7 @@ describe('the mask at work size', () => {
     const rules = { area: 256 * 192, multiple: 64, minSide: 64 };
     const view = planView(size, box, rules);
     expect(view.work).toEqual({ width: 192, height: 128 });
-    const work = workMask(mask, view);
+    const work = workMask(mask, view, box);
     expect(work.length).toBe(192 * 128);
     const share = work.reduce((sum, v) => sum + v, 0) / work.length;
     expect(share).toBeCloseTo((101 * 70) / (200 * 150), 1);

@@ -122,7 +122,7 @@ async function runCase(golden: Golden): Promise<{ store: ReadonlyMap<string, Ten
     settings: settingsOf(c),
     frame,
     clock,
-    previewBase: rgb,
+    previewBase: Promise.resolve(rgb),
     totalSteps: c.steps,
     breathe: async () => undefined,
   };

@@ -1,8 +1,10 @@
+import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import type { Grid } from '../src/field.js';
 import { photoPoint, planView, type Rect, type Size, toWork, type View } from '../src/geometry.js';
 import { blendRows, crop, joinAlpha, renderPreview, toRgb, toTensor, warpRows } from '../src/picture.js';
-import { decodeMask, encodeMask } from '../src/raster.js';
+import { encodeMask, encodePng } from '../src/png.js';
+import { decodeMask } from '../src/raster.js';
 
 const photo: Size = { width: 60, height: 40 };
 const rgb = Uint8Array.from({ length: 60 * 40 * 3 }, (_, i) => (i * 7919) % 251);
@@ -25,13 +27,14 @@ const full = (box: Rect, value = 255): Uint8Array =>
 
 describe('bytes and tensors', () => {
   it('come back the same', () => {
-    expect(toRgb(toTensor(rgb, photo))).toEqual(rgb);
+    expect(toRgb(toTensor(rgb, photo), photo)).toEqual(rgb);
   });
 
   it('clamp, and report what is not a number', () => {
-    expect(toRgb(Float32Array.of(-3, 0, 3))).toEqual(Uint8Array.of(0, 128, 255));
-    expect(toRgb(Float32Array.of(0, Number.NaN, 0))).toBeUndefined();
-    expect(toRgb(Float32Array.of(0, 0, Number.POSITIVE_INFINITY))).toBeUndefined();
+    const pixel = { width: 1, height: 1 };
+    expect(toRgb(Float32Array.of(-3, 0, 3), pixel)).toEqual(Uint8Array.of(0, 128, 255));
+    expect(toRgb(Float32Array.of(0, Number.NaN, 0), pixel)).toBeUndefined();
+    expect(toRgb(Float32Array.of(0, 0, Number.POSITIVE_INFINITY), pixel)).toBeUndefined();
   });
 });
 
@@ -67,6 +70,26 @@ describe('the warp at full resolution', () => {
     const [to, from] = [((21 - 4) * 48 + 33 - 8) * 3, (21 * 60 + 37) * 3];
     expect(warped.subarray(to, to + 3)).toEqual(rgb.subarray(from, from + 3));
   });
+});
+
+describe('a result as a picture', () => {
+  it.each([
+    [17, 5, 3],
+    [1, 1, 4],
+    [700, 301, 3], // two strips
+    [1024, 1100, 4], // more strips than are compressed at once
+  ] as const)(
+    '%i×%i with %i channels comes back the same, as the same file each time',
+    async (width, height, channels) => {
+      const data = Uint8Array.from({ length: width * height * channels }, (_, i) => (i * i + (i >> 7)) % 256);
+      const png = await encodePng(data, { width, height }, channels);
+      expect(png.byteLength).toBe(png.buffer.byteLength);
+      const { data: back, info } = await sharp(png, { failOn: 'warning' }).raw().toBuffer({ resolveWithObject: true });
+      expect(info).toMatchObject({ width, height, channels });
+      expect(back.equals(data)).toBe(true);
+      expect(await encodePng(data, { width, height }, channels)).toEqual(png);
+    },
+  );
 });
 
 describe('the mask as a picture', () => {

@@ -94,7 +94,7 @@ function clipInput(bundle: LightningDragBundle, store: Store): Tensor {
   const { data, dims } = store.get('image') as Tensor;
   const [, , height, width] = dims as [number, number, number, number];
   const { size } = bundle.prompt;
-  const rgb = finite(toRgb(data), 'the picture');
+  const rgb = finite(toRgb(data, { width, height }), 'the picture');
   return { data: clipPixels(rgb, { width, height }, bundle.prompt), dims: [1, 3, size, size] };
 }
 
