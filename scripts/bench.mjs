@@ -17,7 +17,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { dist, fail, root } from './bench/report.mjs';
+import { dist, fail, picture, root } from './bench/report.mjs';
 
 const OPTIONS = {
   bundle: { type: 'string', default: path.join(root, 'models/tug-small') },
@@ -40,7 +40,6 @@ if (!existsSync(path.join(dist, 'engine.js'))) fail('not built yet: run "npm run
 if (args.soak !== undefined) {
   const { openEngine } = await import(path.join(dist, 'index.js'));
   const { soak } = await import('./bench/soak.mjs');
-  const { picture } = await import('./bench/small.mjs');
   const engine = await openEngine(args.bundle, { device: 'cpu', threads });
   await soak(engine, await Promise.all([0, 1, 2].map(picture)), whole('soak'));
   await engine.close();

@@ -1,9 +1,11 @@
 // What the benchmark's parts share: medians, tables, pictures, and how to give up.
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 export const dist = path.join(root, 'packages/engine/dist');
+const sharp = createRequire(path.join(dist, 'index.js'))('sharp'); // the engine's own
 
 export function median(list) {
   const sorted = [...list].sort((a, b) => a - b);
@@ -36,8 +38,8 @@ export const DRAGS = [
   { handle: { x: 330, y: 300 }, target: { x: 330, y: 300 } },
 ];
 
-/** Raw RGB of waves and grain; `n` makes it another picture. */
-export function waves(n) {
+/** A PNG of waves and grain; `n` makes it another picture. */
+export function picture(n) {
   const data = new Uint8Array(SIDE * SIDE * 3);
   for (let y = 0, i = 0; y < SIDE; y++) {
     for (let x = 0; x < SIDE; x++) {
@@ -47,7 +49,9 @@ export function waves(n) {
       data[i++] = 110 + 70 * Math.cos(y / 33) - grain;
     }
   }
-  return data;
+  return sharp(data, { raw: { width: SIDE, height: SIDE, channels: 3 } })
+    .png({ compressionLevel: 1 })
+    .toBuffer();
 }
 
 /** Runs an edit to its end; returns its timings. */

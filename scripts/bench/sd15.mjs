@@ -7,13 +7,12 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { CONVOLUTION, kindsOf, memoryBandwidth, openOperator, PRODUCT } from './operators.mjs';
-import { DRAGS, dist, median, ms, percent, progress, SIDE, sum, table, timings, waves } from './report.mjs';
+import { DRAGS, dist, median, ms, percent, picture, progress, SIDE, sum, table, timings } from './report.mjs';
 import { renderRoofline, roofline } from './roofline.mjs';
 import { LEFT_OUT, startTorch } from './torch.mjs';
 
 const { openObservedEngine } = await import(path.join(dist, 'engine.js'));
 const { countGraph } = await import(path.join(dist, 'flops.js'));
-const { encodePng } = await import(path.join(dist, 'raster.js'));
 const { createSession, runSession } = await import(path.join(dist, 'runtime.js'));
 
 const GUIDANCE = 4;
@@ -92,7 +91,7 @@ async function measureEdits(bundle, threads) {
   const engine = await openObservedEngine(bundle, { device: 'cpu', threads, precision: 'fp32' }, (graph, inputs) => {
     runs.push({ graph, inputs });
   });
-  const image = await encodePng(waves(0), { width: SIDE, height: SIDE }, 3);
+  const image = await picture(0);
   const edit = async (options) => {
     runs = [];
     const taken = await timings(engine, { image, drags: DRAGS, seed: 1, options: { guidance: GUIDANCE, ...options } });

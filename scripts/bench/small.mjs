@@ -3,19 +3,16 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { CONVOLUTION, kindsOf, openOperator } from './operators.mjs';
-import { DRAGS, dist, fail, median, ms, percent, progress, SIDE, sum, table, timings, waves } from './report.mjs';
+import { DRAGS, dist, fail, median, ms, percent, picture, progress, SIDE, sum, table, timings } from './report.mjs';
 import { LEFT_OUT, startTorch } from './torch.mjs';
 
 const { openObservedEngine } = await import(path.join(dist, 'engine.js'));
 const { countGraph } = await import(path.join(dist, 'flops.js'));
-const { encodePng } = await import(path.join(dist, 'raster.js'));
 const { STAGES } = await import(path.join(dist, 'types.js'));
 
 /** The stages that are graphs come first. */
 const GRAPH_STAGES = STAGES.slice(0, 5);
 const YARDSTICK_RUNS = 10;
-
-export const picture = (n) => encodePng(waves(n), { width: SIDE, height: SIDE }, 3);
 
 /** One precision of the bundle: its engine, the timings of its edits, and what its graphs took. */
 class Subject {
