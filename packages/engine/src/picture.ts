@@ -65,21 +65,27 @@ export function warpToRgb(image: Grid, field: Grid, size: Size, window: Rect): R
     gridRow(field, 1, ys, y - window.top, dy);
     const atY = (y + 0.5) * stepY - 0.5;
     for (let x = window.left, i = 0, o = 3 * (y * size.width + x); x < window.right; x++, i++, o += 3) {
-      const [low, high, t] = [xs.low[i] as number, xs.high[i] as number, xs.weight[i] as number];
+      const low = xs.low[i] as number;
+      const high = xs.high[i] as number;
+      const t = xs.weight[i] as number;
       const fx = lerp(dx[low] as number, dx[high] as number, t);
       const fy = lerp(dy[low] as number, dy[high] as number, t);
       check += (fx + fy) * 0;
-      const sx = Math.min(Math.max((x + 0.5) * stepX - 0.5 + fx, 0), w - 1);
-      const sy = Math.min(Math.max(atY + fy, 0), h - 1);
-      const x0 = Math.floor(sx);
-      const y0 = Math.floor(sy);
-      const [wx, wy] = [sx - x0, sy - y0];
+      const sx = (x + 0.5) * stepX - 0.5 + fx;
+      const sy = atY + fy;
+      const cx = Math.min(Math.max(sx, 0), w - 1);
+      const cy = Math.min(Math.max(sy, 0), h - 1);
+      const x0 = cx | 0;
+      const y0 = cy | 0;
+      const u = cx - x0;
+      const v = cy - y0;
+      let p = y0 * w + x0;
+      let q = p + (y0 < h - 1 ? w : 0);
       const right = x0 < w - 1 ? 1 : 0;
-      const down = y0 < h - 1 ? w : 0;
-      for (let c = 0, p = y0 * w + x0; c < 3; c++, p += plane) {
-        const upper = lerp(data[p] as number, data[p + right] as number, wx);
-        const lower = lerp(data[p + down] as number, data[p + down + right] as number, wx);
-        out[o + c] = (lerp(upper, lower, wy) + 1) * 127.5;
+      for (let c = 0; c < 3; c++, p += plane, q += plane) {
+        const upper = lerp(data[p] as number, data[p + right] as number, u);
+        const lower = lerp(data[q] as number, data[q + right] as number, u);
+        out[o + c] = (lerp(upper, lower, v) + 1) * 127.5;
       }
     }
   }
@@ -128,20 +134,25 @@ export function warpRows(
   const dy = new Float32Array(field.width);
   const [maxX, maxY] = [size.width - 1, size.height - 1];
   const pitch = size.width * channels;
+  const bytes = clamping(target);
   for (let y = from; y < to; y++) {
     gridRow(field, 0, ys, y, dx);
     gridRow(field, 1, ys, y, dy);
     const o0 = ((box.top - region.top + y) * width(region) + box.left - region.left) * channels;
     for (let x = 0; x < width(box); x++) {
       if (alpha[y * width(box) + x] === 0) continue;
-      const [low, high, t] = [xs.low[x] as number, xs.high[x] as number, xs.weight[x] as number];
+      const low = xs.low[x] as number;
+      const high = xs.high[x] as number;
+      const t = xs.weight[x] as number;
       const sx = box.left + x + lerp(dx[low] as number, dx[high] as number, t) / scaleX;
       const sy = box.top + y + lerp(dy[low] as number, dy[high] as number, t) / scaleY;
       const cx = Math.min(Math.max(sx, 0), maxX);
       const cy = Math.min(Math.max(sy, 0), maxY);
-      const [ix, iy] = [Math.floor(cx), Math.floor(cy)];
+      const ix = cx | 0;
+      const iy = cy | 0;
       // Catmull–Rom: the weights of four columns and four rows
-      const [u, v] = [cx - ix, cy - iy];
+      const u = cx - ix;
+      const v = cy - iy;
       const w0 = u * (u * (1 - u / 2) - 0.5);
       const w1 = 1 + u * u * (1.5 * u - 2.5);
       const w2 = u * (0.5 + u * (2 - 1.5 * u));
@@ -160,17 +171,23 @@ export function warpRows(
       const r3 = iy + 1 < maxY ? r2 + pitch : r2;
       const o = o0 + x * channels;
       for (let c = 0; c < channels; c++) {
-        const [a, b, d, e] = [r0 + c, r1 + c, r2 + c, r3 + c];
-        target[o + c] = clampByte(
-          v0 * (w0 * at(data, a + c0) + w1 * at(data, a + c1) + w2 * at(data, a + c2) + w3 * at(data, a + c3)) +
-            v1 * (w0 * at(data, b + c0) + w1 * at(data, b + c1) + w2 * at(data, b + c2) + w3 * at(data, b + c3)) +
-            v2 * (w0 * at(data, d + c0) + w1 * at(data, d + c1) + w2 * at(data, d + c2) + w3 * at(data, d + c3)) +
-            v3 * (w0 * at(data, e + c0) + w1 * at(data, e + c1) + w2 * at(data, e + c2) + w3 * at(data, e + c3)),
-        );
+        const p0 = c0 + c;
+        const p1 = c1 + c;
+        const p2 = c2 + c;
+        const p3 = c3 + c;
+        bytes[o + c] =
+          v0 * (w0 * at(data, r0 + p0) + w1 * at(data, r0 + p1) + w2 * at(data, r0 + p2) + w3 * at(data, r0 + p3)) +
+          v1 * (w0 * at(data, r1 + p0) + w1 * at(data, r1 + p1) + w2 * at(data, r1 + p2) + w3 * at(data, r1 + p3)) +
+          v2 * (w0 * at(data, r2 + p0) + w1 * at(data, r2 + p1) + w2 * at(data, r2 + p2) + w3 * at(data, r2 + p3)) +
+          v3 * (w0 * at(data, r3 + p0) + w1 * at(data, r3 + p1) + w2 * at(data, r3 + p2) + w3 * at(data, r3 + p3));
       }
     }
   }
 }
+
+/** The same bytes, rounding and clamping what is written to them: quicker than Math.round and two comparisons. */
+const clamping = (bytes: Uint8Array): Uint8ClampedArray =>
+  new Uint8ClampedArray(bytes.buffer, bytes.byteOffset, bytes.length);
 
 const at = (data: Uint8Array, index: number): number => data[index] as number;
 
@@ -205,6 +222,7 @@ export function blendRows(
   const xs = axis(width(box), (box.left + 0.5 - region.left) * cellX, cellX, v?.width ?? 1);
   const ys = axis(height(box), (box.top + 0.5 - region.top) * cellY, cellY, v?.height ?? 1);
   const seen = new Float32Array(v?.width ?? 1);
+  const bytes = clamping(out);
   for (let y = from; y < to; y++) {
     if (v !== undefined) gridRow(v, 0, ys, y, seen);
     for (let x = 0; x < width(box); x++) {
@@ -212,18 +230,15 @@ export function blendRows(
       if (a === 0) continue;
       const r = ((box.top - region.top + y) * width(region) + box.left - region.left + x) * 3;
       const o = ((box.top + y) * photo.width + box.left + x) * 3;
-      const visible = lerp(
-        seen[xs.low[x] as number] as number,
-        seen[xs.high[x] as number] as number,
-        xs.weight[x] as number,
-      );
+      const low = seen[xs.low[x] as number] as number;
+      const visible = lerp(low, seen[xs.high[x] as number] as number, xs.weight[x] as number);
       for (let c = 0; c < 3; c++) {
         let value = picture[r + c] as number;
         if (detail !== undefined) {
           value += visible * ((detail.warped[r + c] as number) - (detail.smooth[r + c] as number));
         }
         const own = out[o + c] as number;
-        out[o + c] = clampByte(own + (a / 255) * (value - own));
+        bytes[o + c] = own + (a / 255) * (value - own);
       }
     }
   }
@@ -232,13 +247,17 @@ export function blendRows(
 /** The picture at preview size with the networks' picture [work, RGB] in its place; `base` is the photo at preview size. */
 export function renderPreview(base: Rgb, size: Size, view: View, picture: Rgb, box: Rect, alpha: Uint8Array): Rgb {
   const out = base.slice();
+  const bytes = clamping(out);
   const { photo, region, work, scaleX, scaleY } = view;
   const xs = taps(size.width, photo.width, [box.left, box.right], region.left, scaleX, work.width);
   const ys = taps(size.height, photo.height, [box.top, box.bottom], region.top, scaleY, work.height);
   const share = 1 / (255 * xs.each * ys.each);
   for (let y = ys.from; y < ys.to; y++) {
     for (let x = xs.from; x < xs.to; x++) {
-      let [weight, r, g, b] = [0, 0, 0, 0];
+      let weight = 0;
+      let r = 0;
+      let g = 0;
+      let b = 0;
       for (let j = (y - ys.from) * ys.each, endJ = j + ys.each; j < endJ; j++) {
         const alphaRow = (ys.box[j] as number) * width(box);
         if (alphaRow < 0) continue;
@@ -257,9 +276,9 @@ export function renderPreview(base: Rgb, size: Size, view: View, picture: Rgb, b
       if (weight === 0) continue;
       const keep = 1 - weight * share;
       const o = (y * size.width + x) * 3;
-      out[o] = clampByte((base[o] as number) * keep + r * share);
-      out[o + 1] = clampByte((base[o + 1] as number) * keep + g * share);
-      out[o + 2] = clampByte((base[o + 2] as number) * keep + b * share);
+      bytes[o] = (base[o] as number) * keep + r * share;
+      bytes[o + 1] = (base[o + 1] as number) * keep + g * share;
+      bytes[o + 2] = (base[o + 2] as number) * keep + b * share;
     }
   }
   return out;

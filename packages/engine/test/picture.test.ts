@@ -87,7 +87,7 @@ describe('a result as a picture', () => {
       const { data: back, info } = await sharp(png, { failOn: 'warning' }).raw().toBuffer({ resolveWithObject: true });
       expect(info).toMatchObject({ width, height, channels });
       expect(back.equals(data)).toBe(true);
-      expect(await encodePng(data, { width, height }, channels)).toEqual(png);
+      expect(Buffer.compare(await encodePng(data, { width, height }, channels), png)).toBe(0);
     },
   );
 });
