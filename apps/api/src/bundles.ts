@@ -2,7 +2,8 @@
 
 import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type BundleInfo, readBundleInfo } from '@tug/engine';
+import type { BundleInfo } from '@tug/engine';
+import { readBundleInfo } from '@tug/engine/bundle';
 import { TugError } from '@tug/schema';
 import type { Logger } from 'pino';
 import type { Config } from './config.js';

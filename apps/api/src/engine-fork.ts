@@ -2,7 +2,7 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { tellsOfMemory } from '@tug/engine';
+import { tellsOfMemory } from '@tug/engine/errors';
 import type { Config } from './config.js';
 import type { ChildOptions, FromChild } from './engine-child.js';
 
