@@ -1,0 +1,352 @@
+/**
+ * PatchMatch on one lattice: every hidden cell gets the place of the photo whose surroundings look most like its own.
+ *
+ * All in integers (8-bit colours, hashed random numbers), and all cells of a step are looked at from the same state: training's
+ * `patchmatch.py` is this step for step, and finds the same places to the last one.
+ */
+import { CHANNELS, indices, type Lattice, padded, RADIUS } from './lattice.js';
+
+/** Of the 25 cells of a source patch, that must be allowed; and the squared distance of one that is not. */
+const ENOUGH = 15;
+const MISS = 10000;
+/** Weight of a hole cell by its distance from what is known; deeper ones weigh 1. */
+const DEPTH = [4, 2];
+/** Price of distance: squared pixels / 65536 of it. */
+const NEAR = 4000;
+/** Price of a tear between neighbours of different offsets. */
+const SEAM = 24;
+const SWEEPS = 4;
+/** Rounds of search and vote, by cell size. */
+const ROUNDS: Readonly<Record<number, number>> = { 8: 12, 4: 6, 2: 2 };
+/** (y, x) */
+const AROUND = [
+  [0, 0],
+  [0, 1],
+  [0, -1],
+  [1, 0],
+  [-1, 0],
+  [1, 1],
+  [-1, -1],
+  [1, -1],
+  [-1, 1],
+] as const;
+
+/** One more key of a hash of uint32. */
+export function hash(state: number, key: number): number {
+  let x = (state ^ Math.imul(key, 0x9e3779b1)) >>> 0;
+  x = Math.imul(x ^ (x >>> 16), 0x7feb352d);
+  x = Math.imul(x ^ (x >>> 15), 0x846ca68b);
+  return (x ^ (x >>> 16)) >>> 0;
+}
+
+/** Places are indices into the lattice with its border; `found` is the source place of every hole cell of `places`. */
+export class Search {
+  readonly places: Int32Array;
+  readonly sources: Int32Array;
+  /** cells of a row, border included */
+  readonly width: number;
+  found: Int32Array;
+  readonly #level: Lattice;
+  readonly #seed: number;
+  readonly #source: Uint8Array;
+  readonly #now: Uint8Array;
+  readonly #known: Uint8Array;
+  readonly #allowed: Uint8Array;
+  /** 1 where a source patch's middle may lie */
+  readonly #good: Uint8Array;
+  /** index of a place in `places`, or −1 */
+  readonly #slot: Int32Array;
+  readonly #weight: Uint8Array;
+  readonly #price: Float64Array;
+  readonly #shifts: Int32Array;
+  /** the eight cells around one */
+  readonly #beside: Int32Array;
+  readonly #best: Float64Array;
+  #next: Int32Array;
+
+  constructor(level: Lattice, seed: number) {
+    this.#level = level;
+    this.#seed = hash(hash(0, seed), level.cell);
+    const width = level.width + 2 * RADIUS;
+    this.width = width;
+    this.#source = padded(level, level.source, CHANNELS);
+    this.#now = padded(level, level.now, CHANNELS);
+    this.#known = padded(level, level.known, 1);
+    this.#allowed = padded(level, level.allowed, 1);
+    const hole = padded(level, level.hole, 1);
+    const size = hole.length;
+    this.#shifts = new Int32Array((2 * RADIUS + 1) ** 2);
+    for (let dy = -RADIUS, k = 0; dy <= RADIUS; dy++) {
+      for (let dx = -RADIUS; dx <= RADIUS; dx++) this.#shifts[k++] = dy * width + dx;
+    }
+    this.#beside = Int32Array.from(AROUND.slice(1), ([y, x]) => y * width + x);
+    this.places = indices(hole);
+    this.#slot = new Int32Array(size).fill(-1);
+    for (let i = 0; i < this.places.length; i++) this.#slot[this.places[i] as number] = i;
+    this.#good = new Uint8Array(size);
+    for (const at of indices(this.#allowed)) if (this.#sum(this.#allowed, at) >= ENOUGH) this.#good[at] = 1;
+    this.sources = indices(this.#good);
+    this.#weight = this.#weights();
+    this.#price = Float64Array.from(this.places, (place) => NEAR * level.cell ** 2 * this.#sum(this.#weight, place));
+    this.found = this.places.slice();
+    this.#next = this.places.slice();
+    this.#best = new Float64Array(this.places.length);
+  }
+
+  /** `found` from the coarser lattice's, and the picture with it. */
+  run(coarser: Search | undefined): void {
+    this.#start(coarser);
+    for (let round = 0; round < (ROUNDS[this.#level.cell] as number); round++) {
+      this.#improve(round);
+      this.#vote();
+    }
+  }
+
+  #sum(values: Uint8Array, at: number): number {
+    let sum = 0;
+    for (let k = 0; k < this.#shifts.length; k++) sum += values[at + (this.#shifts[k] as number)] as number;
+    return sum;
+  }
+
+  #weights(): Uint8Array {
+    const weight = this.#known.slice();
+    for (const place of this.places) weight[place] = 1;
+    const near = this.#known.map((known) => (known > 0 ? 1 : 0));
+    for (const value of DEPTH) {
+      const reached = this.places.filter((place) => near[place] === 0 && this.#count(near, place) > 0);
+      for (const place of reached) {
+        weight[place] = value;
+        near[place] = 1;
+      }
+    }
+    return weight;
+  }
+
+  #count(cells: Uint8Array, place: number): number {
+    let count = 0;
+    for (let k = 0; k < 8; k++) count += cells[place + (this.#beside[k] as number)] as number;
+    return count;
+  }
+
+  #start(coarser: Search | undefined): void {
+    if (coarser === undefined) this.#spread();
+    for (let i = 0; i < this.places.length; i++) {
+      const place = this.places[i] as number;
+      let at = coarser === undefined ? -1 : this.#inherited(coarser, place);
+      if (at < 0) at = this.sources[hash(this.#seed, i) % this.sources.length] as number;
+      this.found[i] = at;
+    }
+    if (coarser !== undefined) this.#vote();
+  }
+
+  /** Where a cell comes from if it moves as its parent does, or a neighbour of the parent that was filled; or −1. */
+  #inherited(coarser: Search, place: number): number {
+    const { height, width } = coarser.#level;
+    const y = Math.floor(place / this.width) - RADIUS;
+    const x = (place % this.width) - RADIUS;
+    for (const [sy, sx] of AROUND) {
+      const py = Math.min(Math.max((y >> 1) + sy, 0), height - 1) + RADIUS;
+      const px = Math.min(Math.max((x >> 1) + sx, 0), width - 1) + RADIUS;
+      const slot = coarser.#slot[py * coarser.width + px] as number;
+      if (slot < 0) continue;
+      const at = coarser.found[slot] as number;
+      return this.#moved(place, 2 * ((at % coarser.width) - px), 2 * (Math.floor(at / coarser.width) - py));
+    }
+    return -1;
+  }
+
+  /** The hole's first colours: what is known, spread inwards ring by ring. */
+  #spread(): void {
+    const now = this.#now;
+    const have = this.#known.map((known) => (known > 0 ? 1 : 0));
+    for (const place of this.places) now.fill(128, place * CHANNELS, (place + 1) * CHANNELS);
+    for (let left = this.places; left.length > 0; ) {
+      const ready = left.filter((place) => this.#count(have, place) > 0);
+      if (ready.length === 0) return;
+      for (const place of ready) {
+        const count = this.#count(have, place);
+        for (let c = 0; c < CHANNELS; c++) {
+          let total = count >> 1;
+          for (let k = 0; k < 8; k++) {
+            const beside = place + (this.#beside[k] as number);
+            if (have[beside] === 1) total += now[beside * CHANNELS + c] as number;
+          }
+          now[place * CHANNELS + c] = Math.floor(total / count);
+        }
+      }
+      for (const place of ready) have[place] = 1;
+      left = left.filter((place) => have[place] === 0);
+    }
+  }
+
+  /** The place (dx, dy) cells from `own`, if a source patch lies there, else −1. */
+  #moved(own: number, dx: number, dy: number): number {
+    const y = Math.floor(own / this.width) - RADIUS + dy;
+    const x = (own % this.width) - RADIUS + dx;
+    if (y < 0 || y >= this.#level.height || x < 0 || x >= this.#level.width) return -1;
+    const at = (y + RADIUS) * this.width + x + RADIUS;
+    return this.#good[at] === 1 ? at : -1;
+  }
+
+  /** Where a place would come from if it moved as its neighbour does, or −1 if no source patch lies there. */
+  #asNeighbour(place: number, shift: number): number {
+    const beside = place + shift;
+    const slot = beside < 0 || beside >= this.#slot.length ? -1 : (this.#slot[beside] as number);
+    if (slot < 0) return -1;
+    const at = (this.found[slot] as number) - shift;
+    return this.#good[at] === 1 ? at : -1;
+  }
+
+  /**
+   * What hole cell `i` pays for the source patch at `at`: weighted squared differences, and the way. Something not below `limit` as
+   * soon as that is certain.
+   */
+  #distance(i: number, at: number, limit: number): number {
+    const place = this.places[i] as number;
+    const source = this.#source;
+    const now = this.#now;
+    const dy = Math.floor(at / this.width) - Math.floor(place / this.width);
+    const dx = (at % this.width) - (place % this.width);
+    let cost = Math.floor(((dx * dx + dy * dy) * (this.#price[i] as number)) / 65536);
+    for (let k = 0; k < 25 && cost < limit; k++) {
+      const shift = this.#shifts[k] as number;
+      const weight = this.#weight[place + shift] as number;
+      if (weight === 0) continue;
+      if (this.#allowed[at + shift] === 0) {
+        cost += weight * MISS;
+        continue;
+      }
+      const p = (place + shift) * CHANNELS;
+      const q = (at + shift) * CHANNELS;
+      const r = (now[p] as number) - (source[q] as number);
+      const g = (now[p + 1] as number) - (source[q + 1] as number);
+      const b = (now[p + 2] as number) - (source[q + 2] as number);
+      const across = (now[p + 3] as number) - (source[q + 3] as number);
+      const down = (now[p + 4] as number) - (source[q + 4] as number);
+      cost += weight * (r * r + g * g + b * b + across * across + down * down);
+    }
+    return cost;
+  }
+
+  /** One round: propagation from neighbours 4, 2 and 1 cells away, then random search around the best. */
+  #improve(round: number): void {
+    const { places, sources } = this;
+    for (let i = 0; i < places.length; i++) {
+      this.#best[i] = this.#distance(i, this.found[i] as number, Number.POSITIVE_INFINITY);
+    }
+    for (const step of [4, 2, 1, 1]) {
+      for (const shift of [-step, step, -step * this.width, step * this.width]) {
+        this.#next.set(this.found);
+        for (let i = 0; i < places.length; i++) {
+          this.#attempt(i, this.#asNeighbour(places[i] as number, shift), this.#next);
+        }
+        [this.found, this.#next] = [this.#next, this.found];
+      }
+    }
+    const seed = hash(this.#seed, round);
+    const anywhere = hash(seed, 0);
+    for (let i = 0; i < places.length; i++) {
+      this.#attempt(i, sources[hash(anywhere, i) % sources.length] as number, this.found);
+    }
+    const reach = Math.max(this.#level.height, this.#level.width);
+    for (let radius = reach >> 1; radius >= 1; radius >>= 1) {
+      const around = hash(seed, radius);
+      const span = 2 * radius + 1;
+      for (let i = 0; i < places.length; i++) {
+        const dice = hash(around, i);
+        const [dx, dy] = [((dice & 0xffff) % span) - radius, ((dice >>> 16) % span) - radius];
+        this.#attempt(i, this.#moved(this.found[i] as number, dx, dy), this.found);
+      }
+    }
+  }
+
+  #attempt(i: number, at: number, into: Int32Array): void {
+    if (at < 0 || at === this.found[i]) return;
+    const cost = this.#distance(i, at, this.#best[i] as number);
+    if (cost >= (this.#best[i] as number)) return;
+    this.#best[i] = cost;
+    into[i] = at;
+  }
+
+  /** Every hole cell becomes the weighted mean of what the patches over it show there. */
+  #vote(): void {
+    const total = new Int32Array(CHANNELS);
+    const source = this.#source;
+    for (let i = 0; i < this.places.length; i++) {
+      const place = this.places[i] as number;
+      let sum = 0;
+      total.fill(0);
+      for (let k = 0; k < 25; k++) {
+        const shift = this.#shifts[k] as number;
+        const slot = this.#slot[place + shift] as number;
+        if (slot < 0) continue;
+        const shown = (this.found[slot] as number) - shift;
+        if (this.#allowed[shown] === 0) continue;
+        const weight = this.#weight[place + shift] as number;
+        sum += weight;
+        for (let c = 0; c < CHANNELS; c++) {
+          total[c] = (total[c] as number) + weight * (source[shown * CHANNELS + c] as number);
+        }
+      }
+      // the middle patch always has its say, so the sum is not zero; a cell's colour is not read again by this vote
+      for (let c = 0; c < CHANNELS; c++) {
+        this.#now[place * CHANNELS + c] = Math.floor(((total[c] as number) + (sum >> 1)) / sum);
+      }
+    }
+  }
+
+  /**
+   * What tears at the four sides of a place if it came from `at`: squared differences of both offsets at both cells of a side; towards
+   * known cells, of what is shown against what is there.
+   */
+  #seam(place: number, at: number): number {
+    const source = this.#source;
+    let cost = 0;
+    for (let k = 0; k < 4; k++) {
+      const shift = k < 2 ? 2 * k - 1 : (2 * k - 5) * this.width;
+      const beside = place + shift;
+      const slot = this.#slot[beside] as number;
+      if (slot < 0) {
+        if ((this.#known[beside] as number) > 0) cost += difference(source, at + shift, this.#now, beside);
+        continue;
+      }
+      const offset = (this.found[slot] as number) - beside;
+      cost += difference(source, at + shift, source, beside + offset);
+      cost += difference(source, at, source, place + offset);
+    }
+    return cost;
+  }
+
+  /** Few large regions of one offset: cells take over a neighbour's offset where patch and seams cost less. */
+  cohere(): void {
+    for (let half = 0; half < 2 * SWEEPS; half++) {
+      for (let i = 0; i < this.places.length; i++) {
+        const place = this.places[i] as number;
+        if (((Math.floor(place / this.width) + (place % this.width)) & 1) !== (half & 1)) continue;
+        let choice = this.found[i] as number;
+        let best = this.#distance(i, choice, Number.POSITIVE_INFINITY) + SEAM * this.#seam(place, choice);
+        // neighbours an odd number of cells away stay as they are in this half of the sweep
+        for (const step of [1, 3]) {
+          for (let k = 0; k < 4; k++) {
+            const at = this.#asNeighbour(place, step * (k < 2 ? 2 * k - 1 : (2 * k - 5) * this.width));
+            if (at < 0 || at === choice) continue;
+            const patch = this.#distance(i, at, best);
+            if (patch >= best) continue;
+            const cost = patch + SEAM * this.#seam(place, at);
+            if (cost < best) [choice, best] = [at, cost];
+          }
+        }
+        this.found[i] = choice;
+      }
+    }
+  }
+}
+
+function difference(a: Uint8Array, i: number, b: Uint8Array, j: number): number {
+  let sum = 0;
+  for (let c = 0, p = i * CHANNELS, q = j * CHANNELS; c < CHANNELS; c++, p++, q++) {
+    const d = (a[p] as number) - (b[q] as number);
+    sum += d * d;
+  }
+  return sum;
+}
