@@ -21,7 +21,6 @@ class StandIn(Bundle):
     def __init__(self, folder=None, threads: int = 1) -> None:
         self.manifest = {
             "name": "stand-in",
-            "precision": "fp32",
             "size": {"area": 128 * 128, "multiple": 64, "minSide": 64},
             "latent": {"channels": 3, "downscale": 8},
             "schedule": {"timesteps": {"1": [799], "4": [799, 599, 399, 199]}},
@@ -29,6 +28,7 @@ class StandIn(Bundle):
             "defaults": {"steps": 4},
             "graphs": {"field": {"gflop": 1.0}, "denoiser": {"gflop": 2.0}, "decoder": {"gflop": 3.0}},
         }
+        self.precision = "fp32"
         self.alphas = alphas().double().numpy()
         self.seen: list[float] = []
 

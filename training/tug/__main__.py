@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from . import evaluate, score, tools
+from . import evaluate, quantise, score, tools
 from .config import CONFIGS, ConfigError, build, read_config
 from .sd15 import commands as sd15
 from .trainer import TrainConfig
@@ -165,6 +165,7 @@ def main() -> None:
     command.set_defaults(run=_smoke)
     evaluate.register(commands)
     score.register(commands)
+    quantise.register(commands)
     tools.register(commands)
     sd15.register(commands)
     args = parser.parse_args()

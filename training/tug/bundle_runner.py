@@ -50,21 +50,28 @@ class Scene:
 
 
 class Bundle:
-    def __init__(self, folder: Path, threads: int = 2) -> None:
+    def __init__(self, folder: Path, threads: int = 2, precision: str = "fp32") -> None:
+        """precision: one of the bundle's `precisions`; in int8 a graph without an int8 file runs in fp32."""
         self.manifest = json.loads((folder / "bundle.json").read_text())
         if self.manifest.get("format") != 1 or self.manifest.get("family") != "warp":
             raise ValueError(f"{folder}: format 1, family 'warp' expected")
+        offered = self.manifest.get("precisions", ["fp32"])
+        if precision not in offered:
+            raise ValueError(f"{folder}: no {precision}, there is {', '.join(offered)}")
+        self.precision = precision
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 3
         self.sessions = {
-            name: onnxruntime.InferenceSession(str(folder / graph["file"]), options, providers=["CPUExecutionProvider"])
+            name: onnxruntime.InferenceSession(
+                str(folder / graph.get(precision, graph)["file"]), options, providers=["CPUExecutionProvider"]
+            )
             for name, graph in self.manifest["graphs"].items()
         }
         self.alphas = alphas().double().numpy()
 
     @property
     def title(self) -> str:
-        return f"{self.manifest['name']} {self.manifest['precision']}"
+        return f"{self.manifest['name']} {self.precision}"
 
     @property
     def steps(self) -> list[int]:

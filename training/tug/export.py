@@ -1,5 +1,7 @@
 """Networks → a bundle folder: five ONNX graphs, their sizes, hashes and GFLOP, and bundle.json (format 1).
 
+Weights are rounded to fp16 on the way (see `weights`); `quantise` adds the int8 graphs afterwards.
+
 The engine keeps a store of named tensors; each graph takes its inputs from it and puts its outputs into it by name, so
 the names below are the contract. Every graph is checked against PyTorch at two sizes before the bundle is written.
 """
@@ -21,7 +23,7 @@ from . import schedule
 from .autoencoder import AutoencoderConfig, Decoder, Encoder
 from .dragnet import AppearanceEncoder, Denoiser, DragConfig
 from .fieldnet import FieldConfig, FieldNet
-from .weights import load_weights
+from .weights import load_weights, pack_graph, round_weights
 
 GRAPHS: dict[str, tuple[list[str], list[str]]] = {
     "field": (["image", "mask", "drags"], ["field", "visibility", "prior"]),
@@ -123,7 +125,9 @@ def export_graph(network: nn.Module, name: str, store: dict[str, Tensor], file: 
             dynamo=False,
         )
     model = onnx.load(str(file))
+    pack_graph(model)
     onnx.checker.check_model(model)
+    onnx.save(model, str(file))
 
 
 def check_graph(file: Path, name: str, store: dict[str, Tensor]) -> float:
@@ -158,6 +162,7 @@ def export_bundle(
     """Writes the graphs and bundle.json into `folder` and returns the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     networks = networks.float().cpu().eval()
+    round_weights(networks)
     first = example_store(networks, 512, 512, 3)
     second = example_store(networks, 384, 704, 11, seed=1)
     graphs = {}

@@ -1,14 +1,22 @@
 """Weights on disk: a stage's checkpoint, a plain weights file, or a bundle's own graphs, all read the same way.
 
 A graph keeps its parameters under PyTorch's names, so the committed bundle is also what a later training starts from.
+Its matrices and kernels are stored as fp16 with a Cast behind each (`pack_graph`), which the runtime folds when it
+opens the graph: half the file, and the arithmetic stays fp32.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import onnx
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
+
+PACK_FROM = 256  # elements; what is smaller stays fp32
+CAST_SUFFIX = "/fp32"
 
 
 def save(path: Path, state: dict) -> None:
@@ -23,12 +31,13 @@ def read(path: Path) -> dict[str, Tensor]:
     if not path.is_dir():
         state = torch.load(path, map_location="cpu", weights_only=True)
         return state.get("ema", state)
-    import onnx
-
     weights = {}
     for file in sorted(path.glob("*.onnx")):
+        if "." in file.stem:
+            continue  # NAME.int8.onnx: the same network, coarser
         for tensor in onnx.load(str(file)).graph.initializer:
-            weights[f"{file.stem}.{tensor.name}"] = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
+            value = torch.from_numpy(numpy_helper.to_array(tensor).copy())
+            weights[f"{file.stem}.{tensor.name}"] = value.float() if value.dtype == torch.half else value
     if not weights:
         raise FileNotFoundError(f"{path} holds no graphs")
     return weights
@@ -47,3 +56,52 @@ def load_weights(networks: nn.ModuleDict, path: Path) -> list[str]:
             network.load_state_dict({key: own[key] for key in wanted})
             loaded.append(name)
     return loaded
+
+
+@torch.no_grad()
+def round_weights(network: nn.Module) -> None:
+    """Rounds in place what `pack_graph` would, so that PyTorch computes with exactly what the file holds."""
+    for name, parameter in network.named_parameters():
+        if parameter.dim() >= 2 and parameter.numel() >= PACK_FROM:
+            rounded = parameter.half().float()
+            if not torch.isfinite(rounded).all():
+                raise ValueError(f"{name}: a weight of {float(parameter.abs().max()):.3g} is beyond fp16")
+            parameter.copy_(rounded)
+
+
+def pack_graph(model: onnx.ModelProto) -> None:
+    """fp32 initializers with two axes or more → fp16 of the same name and a Cast to fp32."""
+    graph, casts = model.graph, []
+    renamed = {}
+    for tensor in graph.initializer:
+        value = numpy_helper.to_array(tensor)
+        if tensor.data_type == TensorProto.FLOAT and value.ndim >= 2 and value.size >= PACK_FROM:
+            tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float16), tensor.name))
+            renamed[tensor.name] = tensor.name + CAST_SUFFIX
+            casts.append(
+                helper.make_node(
+                    "Cast", [tensor.name], [renamed[tensor.name]], renamed[tensor.name], to=TensorProto.FLOAT
+                )
+            )
+    _rename_inputs(graph, renamed)
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def unpack_graph(model: onnx.ModelProto) -> None:
+    """The reverse of `pack_graph`: initializers are fp32 again; a graph that was never packed stays as it is."""
+    graph = model.graph
+    halves = {t.name: t for t in graph.initializer if t.data_type == TensorProto.FLOAT16}
+    casts = [node for node in graph.node if node.op_type == "Cast" and node.input[0] in halves]
+    for tensor in halves.values():
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+    _rename_inputs(graph, {node.output[0]: node.input[0] for node in casts})
+    for node in casts:
+        graph.node.remove(node)
+
+
+def _rename_inputs(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = names.get(name, name)
