@@ -19,8 +19,10 @@ KNOWN = 16  # weight of a whole known cell in a patch
 DEPTH = (4, 2)  # weight of a hole cell by its distance from what is known; deeper ones weigh 1
 NEAR = 4000  # price of distance: squared px / 65536 of it
 SEAM = 24  # price of a tear between neighbours of different offsets
-SWEEPS = 4
-ROUNDS = {8: 12, 4: 6, 2: 2}  # of search and vote, by cell size
+SWEEPS = 2
+# by cell size: rounds of search and vote; how far away the neighbours are that are asked; the random search's first
+# radius as a share of the lattice, one in so many
+EFFORT = {8: (20, (4, 2, 1), 2), 4: (5, (2, 1), 2), 2: (1, (2, 1), 32)}
 AROUND = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1))  # (y, x)
 
 
@@ -91,7 +93,7 @@ class Search:
     def run(self, coarser: Search | None) -> None:
         """`found` from the coarser lattice's, and `now` with it."""
         self._start(coarser)
-        for index in range(ROUNDS[self.level.cell]):
+        for index in range(EFFORT[self.level.cell][0]):
             self._improve(index)
             self._vote()
 
@@ -154,15 +156,16 @@ class Search:
         return (squares * self.patch_weight[which]).sum(1) + way
 
     def _improve(self, index: int) -> None:
-        """One round: propagation from neighbours 4, 2 and 1 cells away, then random search around the best."""
+        """One round: propagation from neighbours, far ones first, then random search around the best."""
+        _, steps, share = EFFORT[self.level.cell]
         number = np.arange(len(self.places))
         self.best = self.distance(number, self.found)
-        for step in (4, 2, 1, 1):
+        for step in steps:
             for shift in (-step, step, -step * self.width, step * self.width):
                 self._attempt(*self._neighbours(self.places, shift))
         dice = random(self.seed, self.level.cell, index, 0, number)
         self._attempt(self.sources[dice % np.uint32(len(self.sources))], np.ones(len(number), bool))
-        radius = max(self.level.hole.shape) // 2
+        radius = max(self.level.hole.shape) // share
         while radius >= 1:
             dice = random(self.seed, self.level.cell, index, radius, number)
             span = np.uint32(2 * radius + 1)

@@ -141,7 +141,9 @@ function finestLattice(image: Float32Array, inside: Uint8Array, field: Grid, see
       fetched[clamp(Math.floor(i / w) + cells(dy, 4), h - 1) * w + clamp((i % w) + cells(dx, 4), w - 1)] = 1;
     }
   }
-  const hole = Uint8Array.from(enlarged(seen, h, w), (v) => (v < HOLE ? 1 : 0));
+  const half = enlarged(seen, h, w);
+  const hole = new Uint8Array(half.length);
+  for (let i = 0; i < hole.length; i++) hole[i] = (half[i] as number) < HOLE ? 1 : 0;
   const wide = around(fetched, h, w);
   for (let ring = 0; ring < HALO; ring++) {
     const near = around(hole, height, width);
@@ -177,11 +179,9 @@ function rendered(search: Search, { hole, height, width }: Lattice, field: Grid,
   const half = enlarged(seen, h, w);
   const shown = seen.map((v) => (v >= HOLE ? 1 : 0));
   const share = enlarged(shown, h, w);
-  const own = enlarged(
-    Float64Array.from(field.data, (d, i) => d * (shown[i % shown.length] as number)),
-    h,
-    w,
-  );
+  const kept = new Float64Array(field.data);
+  for (let i = 0; i < kept.length; i++) kept[i] = (kept[i] as number) * (shown[i % shown.length] as number);
+  const own = enlarged(kept, h, w);
   for (let i = 0; i < own.length; i++) own[i] = (own[i] as number) / Math.max(share[i % share.length] as number, 1e-6);
   const moves = new Float32Array(2 * hole.length);
   for (let i = 0; i < search.places.length; i++) {
@@ -197,8 +197,8 @@ function rendered(search: Search, { hole, height, width }: Lattice, field: Grid,
     height,
     width,
   );
-  const clear = Float32Array.from(enlarged(half, height, width));
-  const data = Float32Array.from(enlarged(own, height, width));
+  const clear = new Float32Array(enlarged(half, height, width));
+  const data = new Float32Array(enlarged(own, height, width));
   for (let y = 0, i = 0; y < 2 * height; y++) {
     for (let x = 0; x < 2 * width; x++, i++) {
       const cell = (y >> 1) * width + (x >> 1);

@@ -33,7 +33,8 @@ export const clamp = (value: number, last: number): number => Math.min(Math.max(
 export function colours(image: Float32Array, height: number, width: number): Uint8Array {
   const across = 2 * width;
   const plane = across * 2 * height;
-  const bytes = Uint8Array.from(image, (v) => clamp(Math.floor((v + 1) * 127.5 + 0.5), 255));
+  const bytes = new Uint8Array(3 * plane);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = clamp(Math.floor(((image[i] as number) + 1) * 127.5 + 0.5), 255);
   const sums = new Int32Array(plane);
   for (let i = 0; i < plane; i++) {
     sums[i] = (bytes[i] as number) + (bytes[plane + i] as number) + (bytes[2 * plane + i] as number);
@@ -46,7 +47,8 @@ export function colours(image: Float32Array, height: number, width: number): Uin
         const upper = (bytes[p] as number) + (bytes[p + 1] as number);
         out[o + c] = (upper + (bytes[p + across] as number) + (bytes[p + across + 1] as number) + 2) >> 2;
       }
-      let [right, down] = [0, 0];
+      let right = 0;
+      let down = 0;
       for (let k = 0; k < 4; k++) {
         const p = first + (k >> 1) * across + (k & 1);
         if (x > 0 || (k & 1) === 1) right += Math.abs((sums[p] as number) - (sums[p - 1] as number));
@@ -67,7 +69,9 @@ export function coarser(fine: Lattice): Lattice {
   const four = new Int32Array(4);
   for (let y = 0, o = 0; y < height; y++) {
     for (let x = 0; x < width; x++, o++) {
-      let [hidden, weight, free] = [0, 0, 0];
+      let hidden = 0;
+      let weight = 0;
+      let free = 0;
       for (let k = 0; k < 4; k++) {
         const i = (2 * y + (k >> 1)) * fine.width + 2 * x + (k & 1);
         four[k] = i;
@@ -76,7 +80,8 @@ export function coarser(fine: Lattice): Lattice {
         free += fine.allowed[i] as number;
       }
       for (let c = 0; c < CHANNELS; c++) {
-        let [sum, seen] = [2, weight >> 1];
+        let sum = 2;
+        let seen = weight >> 1;
         for (let k = 0; k < 4; k++) {
           const i = four[k] as number;
           sum += fine.source[i * CHANNELS + c] as number;

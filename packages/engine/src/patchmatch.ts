@@ -15,9 +15,17 @@ const DEPTH = [4, 2];
 const NEAR = 4000;
 /** Price of a tear between neighbours of different offsets. */
 const SEAM = 24;
-const SWEEPS = 4;
-/** Rounds of search and vote, by cell size. */
-const ROUNDS: Readonly<Record<number, number>> = { 8: 12, 4: 6, 2: 2 };
+const SWEEPS = 2;
+/**
+ * By cell size: rounds of search and vote; how far away the neighbours are that are asked; the random search's first radius as a share
+ * of the lattice, one in so many.
+ */
+const EFFORT: Readonly<Record<number, Effort>> = {
+  8: { rounds: 20, steps: [4, 2, 1], share: 2 },
+  4: { rounds: 5, steps: [2, 1], share: 2 },
+  2: { rounds: 1, steps: [2, 1], share: 32 },
+};
+type Effort = { readonly rounds: number; readonly steps: readonly number[]; readonly share: number };
 /** (y, x) */
 const AROUND = [
   [0, 0],
@@ -48,6 +56,7 @@ export class Search {
   found: Int32Array;
   readonly #level: Lattice;
   readonly #seed: number;
+  readonly #effort: Effort;
   readonly #source: Uint8Array;
   readonly #now: Uint8Array;
   readonly #known: Uint8Array;
@@ -57,6 +66,7 @@ export class Search {
   /** index of a place in `places`, or −1 */
   readonly #slot: Int32Array;
   readonly #weight: Uint8Array;
+  readonly #row: Int32Array;
   readonly #price: Float64Array;
   readonly #shifts: Int32Array;
   /** the eight cells around one */
@@ -66,6 +76,7 @@ export class Search {
 
   constructor(level: Lattice, seed: number) {
     this.#level = level;
+    this.#effort = EFFORT[level.cell] as Effort;
     this.#seed = hash(hash(0, seed), level.cell);
     const width = level.width + 2 * RADIUS;
     this.width = width;
@@ -80,11 +91,15 @@ export class Search {
       for (let dx = -RADIUS; dx <= RADIUS; dx++) this.#shifts[k++] = dy * width + dx;
     }
     this.#beside = Int32Array.from(AROUND.slice(1), ([y, x]) => y * width + x);
+    this.#row = new Int32Array(size);
+    for (let i = 0; i < size; i++) this.#row[i] = Math.floor(i / width);
     this.places = indices(hole);
     this.#slot = new Int32Array(size).fill(-1);
     for (let i = 0; i < this.places.length; i++) this.#slot[this.places[i] as number] = i;
     this.#good = new Uint8Array(size);
-    for (const at of indices(this.#allowed)) if (this.#sum(this.#allowed, at) >= ENOUGH) this.#good[at] = 1;
+    const enough = this.#boxes(this.#allowed);
+    for (let at = 0; at < size; at++)
+      if (this.#allowed[at] === 1 && (enough[at] as number) >= ENOUGH) this.#good[at] = 1;
     this.sources = indices(this.#good);
     this.#weight = this.#weights();
     this.#price = Float64Array.from(this.places, (place) => NEAR * level.cell ** 2 * this.#sum(this.#weight, place));
@@ -96,7 +111,7 @@ export class Search {
   /** `found` from the coarser lattice's, and the picture with it. */
   run(coarser: Search | undefined): void {
     this.#start(coarser);
-    for (let round = 0; round < (ROUNDS[this.#level.cell] as number); round++) {
+    for (let round = 0; round < this.#effort.rounds; round++) {
       this.#improve(round);
       this.#vote();
     }
@@ -106,6 +121,24 @@ export class Search {
     let sum = 0;
     for (let k = 0; k < this.#shifts.length; k++) sum += values[at + (this.#shifts[k] as number)] as number;
     return sum;
+  }
+
+  /** The sum over the patch around every place within the lattice. */
+  #boxes(values: Uint8Array): Uint8Array {
+    const rows = new Uint8Array(values.length);
+    const out = new Uint8Array(values.length);
+    for (let i = RADIUS; i < values.length - RADIUS; i++) {
+      let sum = 0;
+      for (let k = -RADIUS; k <= RADIUS; k++) sum += values[i + k] as number;
+      rows[i] = sum;
+    }
+    const edge = RADIUS * this.width;
+    for (let i = edge; i < values.length - edge; i++) {
+      let sum = 0;
+      for (let k = -edge; k <= edge; k += this.width) sum += rows[i + k] as number;
+      out[i] = sum;
+    }
+    return out;
   }
 
   #weights(): Uint8Array {
@@ -181,8 +214,9 @@ export class Search {
 
   /** The place (dx, dy) cells from `own`, if a source patch lies there, else −1. */
   #moved(own: number, dx: number, dy: number): number {
-    const y = Math.floor(own / this.width) - RADIUS + dy;
-    const x = (own % this.width) - RADIUS + dx;
+    const row = this.#row[own] as number;
+    const y = row - RADIUS + dy;
+    const x = own - row * this.width - RADIUS + dx;
     if (y < 0 || y >= this.#level.height || x < 0 || x >= this.#level.width) return -1;
     const at = (y + RADIUS) * this.width + x + RADIUS;
     return this.#good[at] === 1 ? at : -1;
@@ -205,14 +239,17 @@ export class Search {
     const place = this.places[i] as number;
     const source = this.#source;
     const now = this.#now;
-    const dy = Math.floor(at / this.width) - Math.floor(place / this.width);
-    const dx = (at % this.width) - (place % this.width);
+    const weights = this.#weight;
+    const allowed = this.#allowed;
+    const shifts = this.#shifts;
+    const dy = (this.#row[at] as number) - (this.#row[place] as number);
+    const dx = at - place - dy * this.width;
     let cost = Math.floor(((dx * dx + dy * dy) * (this.#price[i] as number)) / 65536);
     for (let k = 0; k < 25 && cost < limit; k++) {
-      const shift = this.#shifts[k] as number;
-      const weight = this.#weight[place + shift] as number;
+      const shift = shifts[k] as number;
+      const weight = weights[place + shift] as number;
       if (weight === 0) continue;
-      if (this.#allowed[at + shift] === 0) {
+      if (allowed[at + shift] === 0) {
         cost += weight * MISS;
         continue;
       }
@@ -228,13 +265,13 @@ export class Search {
     return cost;
   }
 
-  /** One round: propagation from neighbours 4, 2 and 1 cells away, then random search around the best. */
+  /** One round: propagation from neighbours, far ones first, then random search around the best. */
   #improve(round: number): void {
     const { places, sources } = this;
     for (let i = 0; i < places.length; i++) {
       this.#best[i] = this.#distance(i, this.found[i] as number, Number.POSITIVE_INFINITY);
     }
-    for (const step of [4, 2, 1, 1]) {
+    for (const step of this.#effort.steps) {
       for (const shift of [-step, step, -step * this.width, step * this.width]) {
         this.#next.set(this.found);
         for (let i = 0; i < places.length; i++) {
@@ -249,13 +286,17 @@ export class Search {
       this.#attempt(i, sources[hash(anywhere, i) % sources.length] as number, this.found);
     }
     const reach = Math.max(this.#level.height, this.#level.width);
-    for (let radius = reach >> 1; radius >= 1; radius >>= 1) {
+    for (let radius = Math.floor(reach / this.#effort.share); radius >= 1; radius >>= 1) {
       const around = hash(seed, radius);
       const span = 2 * radius + 1;
       for (let i = 0; i < places.length; i++) {
         const dice = hash(around, i);
-        const [dx, dy] = [((dice & 0xffff) % span) - radius, ((dice >>> 16) % span) - radius];
-        this.#attempt(i, this.#moved(this.found[i] as number, dx, dy), this.found);
+        const at = this.#moved(
+          this.found[i] as number,
+          ((dice & 0xffff) % span) - radius,
+          ((dice >>> 16) % span) - radius,
+        );
+        this.#attempt(i, at, this.found);
       }
     }
   }
@@ -322,14 +363,18 @@ export class Search {
     for (let half = 0; half < 2 * SWEEPS; half++) {
       for (let i = 0; i < this.places.length; i++) {
         const place = this.places[i] as number;
-        if (((Math.floor(place / this.width) + (place % this.width)) & 1) !== (half & 1)) continue;
+        const row = this.#row[place] as number;
+        if (((row + place - row * this.width) & 1) !== (half & 1)) continue;
         let choice = this.found[i] as number;
-        let best = this.#distance(i, choice, Number.POSITIVE_INFINITY) + SEAM * this.#seam(place, choice);
+        let best = -1; // most cells move as all around them do, and need no price
         // neighbours an odd number of cells away stay as they are in this half of the sweep
         for (const step of [1, 3]) {
           for (let k = 0; k < 4; k++) {
             const at = this.#asNeighbour(place, step * (k < 2 ? 2 * k - 1 : (2 * k - 5) * this.width));
             if (at < 0 || at === choice) continue;
+            if (best < 0) {
+              best = this.#distance(i, choice, Number.POSITIVE_INFINITY) + SEAM * this.#seam(place, choice);
+            }
             const patch = this.#distance(i, at, best);
             if (patch >= best) continue;
             const cost = patch + SEAM * this.#seam(place, at);
