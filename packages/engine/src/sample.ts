@@ -77,7 +77,8 @@ export async function* sample(
   let small: Store | false | undefined;
   for (let i = 0; ; i++) {
     await breathe();
-    store.set('sample', { data: x, dims });
+    // a network in int8 would turn what is not a number into a byte, and nobody would see it afterwards
+    store.set('sample', { data: finite(allFinite(x) ? x : undefined, 'the sampler'), dims });
     store.set('timestep', { data: Float32Array.of(timesteps[i] as number), dims: [1] });
     const x0 = await predict(run, store, i, alphaAt(i));
     const step = stage * settings.steps + i + 1;
