@@ -68,6 +68,7 @@ export const STAGES = [
   'decode',
   'mask',
   'prepare',
+  'fill',
   'sampling',
   'preview',
   'composite',
