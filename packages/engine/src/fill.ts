@@ -6,6 +6,7 @@
  * lattices are laid and the result becomes a field. Training's `fill.py` does the same, step for step.
  */
 import type { Grid } from './field.js';
+import { Ground } from './ground.js';
 import { CHANNELS, clamp, coarser, colours, KNOWN, type Lattice, RADIUS } from './lattice.js';
 import { Search } from './patchmatch.js';
 
@@ -46,8 +47,9 @@ export function fill(
   let search: Search | undefined;
   let reached = 0;
   for (const level of levels.reverse()) {
-    const finer = new Search(level, seed);
-    if (finer.places.length === 0 || finer.sources.length < LEAST) continue;
+    const ground = new Ground(level);
+    if (ground.places.length === 0 || ground.sources.length < LEAST) continue;
+    const finer = new Search(ground, seed);
     finer.run(search);
     search = finer;
     reached = level.cell;
@@ -174,7 +176,12 @@ function finestLattice(image: Float32Array, inside: Uint8Array, field: Grid, see
 }
 
 /** At the work size, so that regions meet within a pixel: interpolated in between, a field would smear. */
-function rendered(search: Search, { hole, height, width }: Lattice, field: Grid, seen: Float64Array): Filled {
+function rendered(
+  { ground, found }: Search,
+  { hole, height, width }: Lattice,
+  field: Grid,
+  seen: Float64Array,
+): Filled {
   const [h, w] = [field.height, field.width];
   const half = enlarged(seen, h, w);
   const shown = seen.map((v) => (v >= HOLE ? 1 : 0));
@@ -184,12 +191,12 @@ function rendered(search: Search, { hole, height, width }: Lattice, field: Grid,
   const own = enlarged(kept, h, w);
   for (let i = 0; i < own.length; i++) own[i] = (own[i] as number) / Math.max(share[i % share.length] as number, 1e-6);
   const moves = new Float32Array(2 * hole.length);
-  for (let i = 0; i < search.places.length; i++) {
-    const [place, at] = [search.places[i] as number, search.found[i] as number];
-    const [y, x] = [Math.floor(place / search.width), place % search.width];
+  for (let i = 0; i < ground.places.length; i++) {
+    const [place, at] = [ground.places[i] as number, found[i] as number];
+    const [y, x] = [Math.floor(place / ground.width), place % ground.width];
     const cell = (y - RADIUS) * width + x - RADIUS;
-    moves[cell] = 2 * ((at % search.width) - x);
-    moves[hole.length + cell] = 2 * (Math.floor(at / search.width) - y);
+    moves[cell] = 2 * ((at % ground.width) - x);
+    moves[hole.length + cell] = 2 * (Math.floor(at / ground.width) - y);
   }
   // towards what moved, the contour of visibility and not its steps; what the halo touches stays whole
   const whole = around(

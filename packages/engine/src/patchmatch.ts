@@ -4,15 +4,11 @@
  * All in integers (8-bit colours, hashed random numbers), and all cells of a step are looked at from the same state: training's
  * `patchmatch.py` is this step for step, and finds the same places to the last one.
  */
-import { CHANNELS, indices, type Lattice, padded, RADIUS } from './lattice.js';
+import { AROUND, type Ground } from './ground.js';
+import { CHANNELS, RADIUS } from './lattice.js';
 
-/** Of the 25 cells of a source patch, that must be allowed; and the squared distance of one that is not. */
-const ENOUGH = 15;
+/** Squared distance of a cell of a source patch that may not be copied. */
 const MISS = 10000;
-/** Weight of a hole cell by its distance from what is known; deeper ones weigh 1. */
-const DEPTH = [4, 2];
-/** Price of distance: squared pixels / 65536 of it. */
-const NEAR = 4000;
 /** Price of a tear between neighbours of different offsets. */
 const SEAM = 24;
 const SWEEPS = 2;
@@ -26,19 +22,6 @@ const EFFORT: Readonly<Record<number, Effort>> = {
   2: { rounds: 1, steps: [2, 1], share: 32 },
 };
 type Effort = { readonly rounds: number; readonly steps: readonly number[]; readonly share: number };
-/** (y, x) */
-const AROUND = [
-  [0, 0],
-  [0, 1],
-  [0, -1],
-  [1, 0],
-  [-1, 0],
-  [1, 1],
-  [-1, -1],
-  [1, -1],
-  [-1, 1],
-] as const;
-
 /** One more key of a hash of uint32. */
 export function hash(state: number, key: number): number {
   let x = (state ^ Math.imul(key, 0x9e3779b1)) >>> 0;
@@ -47,65 +30,24 @@ export function hash(state: number, key: number): number {
   return (x ^ (x >>> 16)) >>> 0;
 }
 
-/** Places are indices into the lattice with its border; `found` is the source place of every hole cell of `places`. */
+/** `found` is the source place of every hole cell of the ground. */
 export class Search {
-  readonly places: Int32Array;
-  readonly sources: Int32Array;
-  /** cells of a row, border included */
-  readonly width: number;
-  found: Int32Array;
-  readonly #level: Lattice;
+  readonly ground: Ground;
+  readonly found: Int32Array;
   readonly #seed: number;
   readonly #effort: Effort;
-  readonly #source: Uint8Array;
-  readonly #now: Uint8Array;
-  readonly #known: Uint8Array;
-  readonly #allowed: Uint8Array;
-  /** 1 where a source patch's middle may lie */
-  readonly #good: Uint8Array;
-  /** index of a place in `places`, or −1 */
-  readonly #slot: Int32Array;
-  readonly #weight: Uint8Array;
-  readonly #row: Int32Array;
-  readonly #price: Float64Array;
-  readonly #shifts: Int32Array;
-  /** the eight cells around one */
-  readonly #beside: Int32Array;
   readonly #best: Float64Array;
-  #next: Int32Array;
+  /** `found` as it was before the step that is under way */
+  readonly #before: Int32Array;
 
-  constructor(level: Lattice, seed: number) {
-    this.#level = level;
-    this.#effort = EFFORT[level.cell] as Effort;
-    this.#seed = hash(hash(0, seed), level.cell);
-    const width = level.width + 2 * RADIUS;
-    this.width = width;
-    this.#source = padded(level, level.source, CHANNELS);
-    this.#now = padded(level, level.now, CHANNELS);
-    this.#known = padded(level, level.known, 1);
-    this.#allowed = padded(level, level.allowed, 1);
-    const hole = padded(level, level.hole, 1);
-    const size = hole.length;
-    this.#shifts = new Int32Array((2 * RADIUS + 1) ** 2);
-    for (let dy = -RADIUS, k = 0; dy <= RADIUS; dy++) {
-      for (let dx = -RADIUS; dx <= RADIUS; dx++) this.#shifts[k++] = dy * width + dx;
-    }
-    this.#beside = Int32Array.from(AROUND.slice(1), ([y, x]) => y * width + x);
-    this.#row = new Int32Array(size);
-    for (let i = 0; i < size; i++) this.#row[i] = Math.floor(i / width);
-    this.places = indices(hole);
-    this.#slot = new Int32Array(size).fill(-1);
-    for (let i = 0; i < this.places.length; i++) this.#slot[this.places[i] as number] = i;
-    this.#good = new Uint8Array(size);
-    const enough = this.#boxes(this.#allowed);
-    for (let at = 0; at < size; at++)
-      if (this.#allowed[at] === 1 && (enough[at] as number) >= ENOUGH) this.#good[at] = 1;
-    this.sources = indices(this.#good);
-    this.#weight = this.#weights();
-    this.#price = Float64Array.from(this.places, (place) => NEAR * level.cell ** 2 * this.#sum(this.#weight, place));
-    this.found = this.places.slice();
-    this.#next = this.places.slice();
-    this.#best = new Float64Array(this.places.length);
+  constructor(ground: Ground, seed: number) {
+    const { cell } = ground.level;
+    this.ground = ground;
+    this.#seed = hash(hash(0, seed), cell);
+    this.#effort = EFFORT[cell] as Effort;
+    this.found = ground.places.slice();
+    this.#before = ground.places.slice();
+    this.#best = new Float64Array(ground.places.length);
   }
 
   /** `found` from the coarser lattice's, and the picture with it. */
@@ -117,56 +59,12 @@ export class Search {
     }
   }
 
-  #sum(values: Uint8Array, at: number): number {
-    let sum = 0;
-    for (let k = 0; k < this.#shifts.length; k++) sum += values[at + (this.#shifts[k] as number)] as number;
-    return sum;
-  }
-
-  /** The sum over the patch around every place within the lattice. */
-  #boxes(values: Uint8Array): Uint8Array {
-    const rows = new Uint8Array(values.length);
-    const out = new Uint8Array(values.length);
-    for (let i = RADIUS; i < values.length - RADIUS; i++) {
-      let sum = 0;
-      for (let k = -RADIUS; k <= RADIUS; k++) sum += values[i + k] as number;
-      rows[i] = sum;
-    }
-    const edge = RADIUS * this.width;
-    for (let i = edge; i < values.length - edge; i++) {
-      let sum = 0;
-      for (let k = -edge; k <= edge; k += this.width) sum += rows[i + k] as number;
-      out[i] = sum;
-    }
-    return out;
-  }
-
-  #weights(): Uint8Array {
-    const weight = this.#known.slice();
-    for (const place of this.places) weight[place] = 1;
-    const near = this.#known.map((known) => (known > 0 ? 1 : 0));
-    for (const value of DEPTH) {
-      const reached = this.places.filter((place) => near[place] === 0 && this.#count(near, place) > 0);
-      for (const place of reached) {
-        weight[place] = value;
-        near[place] = 1;
-      }
-    }
-    return weight;
-  }
-
-  #count(cells: Uint8Array, place: number): number {
-    let count = 0;
-    for (let k = 0; k < 8; k++) count += cells[place + (this.#beside[k] as number)] as number;
-    return count;
-  }
-
   #start(coarser: Search | undefined): void {
     if (coarser === undefined) this.#spread();
-    for (let i = 0; i < this.places.length; i++) {
-      const place = this.places[i] as number;
+    for (let i = 0; i < this.ground.places.length; i++) {
+      const place = this.ground.places[i] as number;
       let at = coarser === undefined ? -1 : this.#inherited(coarser, place);
-      if (at < 0) at = this.sources[hash(this.#seed, i) % this.sources.length] as number;
+      if (at < 0) at = this.ground.sources[hash(this.#seed, i) % this.ground.sources.length] as number;
       this.found[i] = at;
     }
     if (coarser !== undefined) this.#vote();
@@ -174,34 +72,38 @@ export class Search {
 
   /** Where a cell comes from if it moves as its parent does, or a neighbour of the parent that was filled; or −1. */
   #inherited(coarser: Search, place: number): number {
-    const { height, width } = coarser.#level;
-    const y = Math.floor(place / this.width) - RADIUS;
-    const x = (place % this.width) - RADIUS;
+    const { height, width } = coarser.ground.level;
+    const y = Math.floor(place / this.ground.width) - RADIUS;
+    const x = (place % this.ground.width) - RADIUS;
     for (const [sy, sx] of AROUND) {
       const py = Math.min(Math.max((y >> 1) + sy, 0), height - 1) + RADIUS;
       const px = Math.min(Math.max((x >> 1) + sx, 0), width - 1) + RADIUS;
-      const slot = coarser.#slot[py * coarser.width + px] as number;
+      const slot = coarser.ground.slot[py * coarser.ground.width + px] as number;
       if (slot < 0) continue;
       const at = coarser.found[slot] as number;
-      return this.#moved(place, 2 * ((at % coarser.width) - px), 2 * (Math.floor(at / coarser.width) - py));
+      return this.#moved(
+        place,
+        2 * ((at % coarser.ground.width) - px),
+        2 * (Math.floor(at / coarser.ground.width) - py),
+      );
     }
     return -1;
   }
 
   /** The hole's first colours: what is known, spread inwards ring by ring. */
   #spread(): void {
-    const now = this.#now;
-    const have = this.#known.map((known) => (known > 0 ? 1 : 0));
-    for (const place of this.places) now.fill(128, place * CHANNELS, (place + 1) * CHANNELS);
-    for (let left = this.places; left.length > 0; ) {
-      const ready = left.filter((place) => this.#count(have, place) > 0);
+    const now = this.ground.now;
+    const have = this.ground.known.map((known) => (known > 0 ? 1 : 0));
+    for (const place of this.ground.places) now.fill(128, place * CHANNELS, (place + 1) * CHANNELS);
+    for (let left = this.ground.places; left.length > 0; ) {
+      const ready = left.filter((place) => this.ground.count(have, place) > 0);
       if (ready.length === 0) return;
       for (const place of ready) {
-        const count = this.#count(have, place);
+        const count = this.ground.count(have, place);
         for (let c = 0; c < CHANNELS; c++) {
           let total = count >> 1;
           for (let k = 0; k < 8; k++) {
-            const beside = place + (this.#beside[k] as number);
+            const beside = place + (this.ground.beside[k] as number);
             if (have[beside] === 1) total += now[beside * CHANNELS + c] as number;
           }
           now[place * CHANNELS + c] = Math.floor(total / count);
@@ -214,21 +116,22 @@ export class Search {
 
   /** The place (dx, dy) cells from `own`, if a source patch lies there, else −1. */
   #moved(own: number, dx: number, dy: number): number {
-    const row = this.#row[own] as number;
+    const row = this.ground.row[own] as number;
     const y = row - RADIUS + dy;
-    const x = own - row * this.width - RADIUS + dx;
-    if (y < 0 || y >= this.#level.height || x < 0 || x >= this.#level.width) return -1;
-    const at = (y + RADIUS) * this.width + x + RADIUS;
-    return this.#good[at] === 1 ? at : -1;
+    const x = own - row * this.ground.width - RADIUS + dx;
+    if (y < 0 || y >= this.ground.level.height || x < 0 || x >= this.ground.level.width) return -1;
+    const at = (y + RADIUS) * this.ground.width + x + RADIUS;
+    return this.ground.good[at] === 1 ? at : -1;
   }
 
   /** Where a place would come from if it moved as its neighbour does, or −1 if no source patch lies there. */
-  #asNeighbour(place: number, shift: number): number {
+  #asNeighbour(place: number, shift: number, found: Int32Array): number {
+    const { slot, good } = this.ground;
     const beside = place + shift;
-    const slot = beside < 0 || beside >= this.#slot.length ? -1 : (this.#slot[beside] as number);
-    if (slot < 0) return -1;
-    const at = (this.found[slot] as number) - shift;
-    return this.#good[at] === 1 ? at : -1;
+    const neighbour = beside < 0 || beside >= slot.length ? -1 : (slot[beside] as number);
+    if (neighbour < 0) return -1;
+    const at = (found[neighbour] as number) - shift;
+    return good[at] === 1 ? at : -1;
   }
 
   /**
@@ -236,15 +139,11 @@ export class Search {
    * soon as that is certain.
    */
   #distance(i: number, at: number, limit: number): number {
-    const place = this.places[i] as number;
-    const source = this.#source;
-    const now = this.#now;
-    const weights = this.#weight;
-    const allowed = this.#allowed;
-    const shifts = this.#shifts;
-    const dy = (this.#row[at] as number) - (this.#row[place] as number);
-    const dx = at - place - dy * this.width;
-    let cost = Math.floor(((dx * dx + dy * dy) * (this.#price[i] as number)) / 65536);
+    const { places, source, now, weight: weights, allowed, shifts, row, width, price } = this.ground;
+    const place = places[i] as number;
+    const dy = (row[at] as number) - (row[place] as number);
+    const dx = at - place - dy * width;
+    let cost = Math.floor(((dx * dx + dy * dy) * (price[i] as number)) / 65536);
     for (let k = 0; k < 25 && cost < limit; k++) {
       const shift = shifts[k] as number;
       const weight = weights[place + shift] as number;
@@ -267,25 +166,24 @@ export class Search {
 
   /** One round: propagation from neighbours, far ones first, then random search around the best. */
   #improve(round: number): void {
-    const { places, sources } = this;
+    const { places, sources } = this.ground;
     for (let i = 0; i < places.length; i++) {
       this.#best[i] = this.#distance(i, this.found[i] as number, Number.POSITIVE_INFINITY);
     }
     for (const step of this.#effort.steps) {
-      for (const shift of [-step, step, -step * this.width, step * this.width]) {
-        this.#next.set(this.found);
+      for (const shift of [-step, step, -step * this.ground.width, step * this.ground.width]) {
+        this.#before.set(this.found);
         for (let i = 0; i < places.length; i++) {
-          this.#attempt(i, this.#asNeighbour(places[i] as number, shift), this.#next);
+          this.#attempt(i, this.#asNeighbour(places[i] as number, shift, this.#before));
         }
-        [this.found, this.#next] = [this.#next, this.found];
       }
     }
     const seed = hash(this.#seed, round);
     const anywhere = hash(seed, 0);
     for (let i = 0; i < places.length; i++) {
-      this.#attempt(i, sources[hash(anywhere, i) % sources.length] as number, this.found);
+      this.#attempt(i, sources[hash(anywhere, i) % sources.length] as number);
     }
-    const reach = Math.max(this.#level.height, this.#level.width);
+    const reach = Math.max(this.ground.level.height, this.ground.level.width);
     for (let radius = Math.floor(reach / this.#effort.share); radius >= 1; radius >>= 1) {
       const around = hash(seed, radius);
       const span = 2 * radius + 1;
@@ -296,34 +194,34 @@ export class Search {
           ((dice & 0xffff) % span) - radius,
           ((dice >>> 16) % span) - radius,
         );
-        this.#attempt(i, at, this.found);
+        this.#attempt(i, at);
       }
     }
   }
 
-  #attempt(i: number, at: number, into: Int32Array): void {
+  #attempt(i: number, at: number): void {
     if (at < 0 || at === this.found[i]) return;
     const cost = this.#distance(i, at, this.#best[i] as number);
     if (cost >= (this.#best[i] as number)) return;
     this.#best[i] = cost;
-    into[i] = at;
+    this.found[i] = at;
   }
 
   /** Every hole cell becomes the weighted mean of what the patches over it show there. */
   #vote(): void {
     const total = new Int32Array(CHANNELS);
-    const source = this.#source;
-    for (let i = 0; i < this.places.length; i++) {
-      const place = this.places[i] as number;
+    const source = this.ground.source;
+    for (let i = 0; i < this.ground.places.length; i++) {
+      const place = this.ground.places[i] as number;
       let sum = 0;
       total.fill(0);
       for (let k = 0; k < 25; k++) {
-        const shift = this.#shifts[k] as number;
-        const slot = this.#slot[place + shift] as number;
+        const shift = this.ground.shifts[k] as number;
+        const slot = this.ground.slot[place + shift] as number;
         if (slot < 0) continue;
         const shown = (this.found[slot] as number) - shift;
-        if (this.#allowed[shown] === 0) continue;
-        const weight = this.#weight[place + shift] as number;
+        if (this.ground.allowed[shown] === 0) continue;
+        const weight = this.ground.weight[place + shift] as number;
         sum += weight;
         for (let c = 0; c < CHANNELS; c++) {
           total[c] = (total[c] as number) + weight * (source[shown * CHANNELS + c] as number);
@@ -331,7 +229,7 @@ export class Search {
       }
       // the middle patch always has its say, so the sum is not zero; a cell's colour is not read again by this vote
       for (let c = 0; c < CHANNELS; c++) {
-        this.#now[place * CHANNELS + c] = Math.floor(((total[c] as number) + (sum >> 1)) / sum);
+        this.ground.now[place * CHANNELS + c] = Math.floor(((total[c] as number) + (sum >> 1)) / sum);
       }
     }
   }
@@ -341,14 +239,14 @@ export class Search {
    * known cells, of what is shown against what is there.
    */
   #seam(place: number, at: number): number {
-    const source = this.#source;
+    const source = this.ground.source;
     let cost = 0;
     for (let k = 0; k < 4; k++) {
-      const shift = k < 2 ? 2 * k - 1 : (2 * k - 5) * this.width;
+      const shift = k < 2 ? 2 * k - 1 : (2 * k - 5) * this.ground.width;
       const beside = place + shift;
-      const slot = this.#slot[beside] as number;
+      const slot = this.ground.slot[beside] as number;
       if (slot < 0) {
-        if ((this.#known[beside] as number) > 0) cost += difference(source, at + shift, this.#now, beside);
+        if ((this.ground.known[beside] as number) > 0) cost += difference(source, at + shift, this.ground.now, beside);
         continue;
       }
       const offset = (this.found[slot] as number) - beside;
@@ -361,16 +259,20 @@ export class Search {
   /** Few large regions of one offset: cells take over a neighbour's offset where patch and seams cost less. */
   cohere(): void {
     for (let half = 0; half < 2 * SWEEPS; half++) {
-      for (let i = 0; i < this.places.length; i++) {
-        const place = this.places[i] as number;
-        const row = this.#row[place] as number;
-        if (((row + place - row * this.width) & 1) !== (half & 1)) continue;
+      for (let i = 0; i < this.ground.places.length; i++) {
+        const place = this.ground.places[i] as number;
+        const row = this.ground.row[place] as number;
+        if (((row + place - row * this.ground.width) & 1) !== (half & 1)) continue;
         let choice = this.found[i] as number;
         let best = -1; // most cells move as all around them do, and need no price
         // neighbours an odd number of cells away stay as they are in this half of the sweep
         for (const step of [1, 3]) {
           for (let k = 0; k < 4; k++) {
-            const at = this.#asNeighbour(place, step * (k < 2 ? 2 * k - 1 : (2 * k - 5) * this.width));
+            const at = this.#asNeighbour(
+              place,
+              step * (k < 2 ? 2 * k - 1 : (2 * k - 5) * this.ground.width),
+              this.found,
+            );
             if (at < 0 || at === choice) continue;
             if (best < 0) {
               best = this.#distance(i, choice, Number.POSITIVE_INFINITY) + SEAM * this.#seam(place, choice);
