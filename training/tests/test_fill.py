@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
-from tug.bundle_runner import Bundle
 from tug.fill import Filled, fill
 from tug.metrics import sharpness
 from tug.motions import Array, warp
@@ -82,42 +80,3 @@ def test_nothing_is_done_without_a_hole_or_without_anything_to_copy():
     speck[15, 8] = 0
     assert fill(image, mask, field, speck) is None
     assert fill(image, np.ones_like(mask), field, np.zeros_like(visibility)) is None
-
-
-class Moves(Bundle):
-    """A bundle whose networks know the truth of `scene`; its decoder shows the warp as the graph is told to."""
-
-    def __init__(self, fills: bool) -> None:
-        _, _, self.field, self.visibility = scene()
-        self.fills, self.denoised = fills, []
-        self.manifest = {
-            "size": {"area": SIZE * SIZE, "multiple": 64, "minSide": SIZE},
-            "latent": {"channels": 3, "downscale": 8},
-            "schedule": {"timesteps": {"1": [799]}},
-        }
-        self.alphas = np.full(1000, 0.5)
-
-    def run(self, name: str, store: dict[str, Array]) -> None:
-        if name == "field":
-            store |= {"field": self.field[None], "visibility": self.visibility[None, None], "prior": self.field[None]}
-        elif name == "encoder":
-            store["latent"] = np.ascontiguousarray(store["image"][..., ::8, ::8])
-        elif name == "denoiser":
-            self.denoised.append(store["visibility"])
-            store["x0"] = store["warped"]
-        elif name == "decoder":
-            moved = cv2.resize(store["field"][0].transpose(1, 2, 0), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
-            store["picture"] = warp(store["image"][0].transpose(1, 2, 0), moved).transpose(2, 0, 1)[None]
-
-
-def test_a_bundles_edit_shows_filled_holes_but_keeps_the_networks_own_field():
-    photo, mask, _, visibility = scene()
-    drags = np.array([[40, 64, 80, 64]], np.float32)
-    bundles = [Moves(fills=False), Moves(fills=True)]
-    without, with_ = (bundle.edit(photo, mask, drags, [1])[1] for bundle in bundles)
-    red = [(edit.picture[52:76, 28:52, 1] < 60).mean() for edit in (without, with_)]
-    assert red[0] > 0.9 and red[1] == 0
-    np.testing.assert_array_equal(with_.field, without.field)
-    seen = [bundle.denoised[0] for bundle in bundles]
-    assert seen[0].shape == seen[1].shape and seen[1].min() > seen[0].min()
-    assert visibility.min() == 0 and with_.visibility.min() > 0.2

@@ -16,7 +16,6 @@ import onnxruntime
 import torch
 
 from .baselines import feather
-from .fill import fill
 from .geometry import warp as warp_tensor
 from .motions import Array, warp
 from .schedule import alphas
@@ -45,19 +44,14 @@ class Scene:
     photo: Array
     mask: Array
     scale: tuple[float, float]  # work px / photo px, (x, y)
-    field: Array  # the network's own
-    shown: Array  # with filled holes
+    field: Array
     visibility: Array
     prior: Array
 
 
 class Bundle:
-    fills = True
-
-    def __init__(self, folder: Path, threads: int = 2, precision: str = "fp32", fills: bool = True) -> None:
-        """precision: one of the bundle's `precisions`; in int8 a graph without an int8 file runs in fp32.
-        fills: whether holes are filled with patches of the photo, as the engine does."""
-        self.fills = fills
+    def __init__(self, folder: Path, threads: int = 2, precision: str = "fp32") -> None:
+        """precision: one of the bundle's `precisions`; in int8 a graph without an int8 file runs in fp32."""
         self.manifest = json.loads((folder / "bundle.json").read_text())
         if self.manifest.get("format") != 1 or self.manifest.get("family") != "warp":
             raise ValueError(f"{folder}: format 1, family 'warp' expected")
@@ -119,14 +113,7 @@ class Bundle:
             "mask": inside.astype(np.float32)[None, None],
             "drags": (np.asarray(drags, np.float32) * np.tile(scale, 2))[None].astype(np.float32),
         }
-        self.run("field", store)
-        own = store["field"]
-        filled = fill(store["image"][0], store["mask"][0, 0], own[0], store["visibility"][0, 0]) if self.fills else None
-        if filled is not None:
-            blocks = filled.visibility.reshape(1, 1, height // 4, 4, width // 4, 4)
-            store["visibility_cells"] = np.ascontiguousarray(blocks.mean((3, 5), dtype=np.float32))
-            store["field"], store["visibility"] = filled.field[None], filled.visibility[None, None]
-        for name in ("encoder", "appearance"):
+        for name in ("field", "encoder", "appearance"):
             self.run(name, store)
         latent = torch.from_numpy(store["latent"])
         small_field = torch.nn.functional.interpolate(
@@ -134,11 +121,12 @@ class Bundle:
         )
         store["warped"] = warp_tensor(latent, small_field / self.manifest["latent"]["downscale"]).numpy()
 
-        def full(values: Array) -> Array:
-            return cv2.resize(values[0].transpose(1, 2, 0), (w, h), interpolation=cv2.INTER_LINEAR)
+        def full(name: str) -> Array:
+            values = store[name][0].transpose(1, 2, 0)
+            return cv2.resize(values, (w, h), interpolation=cv2.INTER_LINEAR)
 
-        field, shown, prior = (full(v) / np.array(scale, np.float32) for v in (own, store["field"], store["prior"]))
-        return Scene(store, photo, mask, scale, field, shown, full(store["visibility"]), prior)
+        field, prior = (full(name) / np.array(scale, np.float32) for name in ("field", "prior"))
+        return Scene(store, photo, mask, scale, field, full("visibility"), prior)
 
     def sample(self, scene: Scene, steps: int, seed: int = 0) -> Array:
         """DDIM with eta 0 from the noised warp; the decoded picture at work size, float32 [H, W, 3], 0 to 255."""
@@ -150,9 +138,8 @@ class Bundle:
         store["point_scale"] = np.ones(1, np.float32)
         for index, time in enumerate(times):
             store["sample"], store["timestep"] = x, np.array([time], np.float32)
-            seen = store | {"visibility": store.get("visibility_cells", store["visibility"])}
-            self.run("denoiser", seen)
-            x0 = seen["x0"]
+            self.run("denoiser", store)
+            x0 = store["x0"]
             if index + 1 < len(times):
                 a, after = self.alphas[time], self.alphas[times[index + 1]]
                 noise = (x - a**0.5 * x0) / (1 - a) ** 0.5
@@ -168,7 +155,7 @@ class Bundle:
         size, work = (w, h), picture.shape[1::-1]
         enlarged = picture if work == size else cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
         if min(scene.scale) < DETAIL_BELOW:
-            warped = warp(photo, scene.shown).astype(np.float32)
+            warped = warp(photo, scene.field).astype(np.float32)
             smooth = cv2.resize(
                 cv2.resize(warped, work, interpolation=cv2.INTER_AREA), size, interpolation=cv2.INTER_CUBIC
             )
@@ -183,7 +170,7 @@ class Bundle:
     def edit(self, photo: Array, mask: Array, drags: Array, steps: list[int], seed: int = 0) -> dict[int, Edited]:
         """The same edit at several numbers of steps; everything before the sampling is done once."""
         scene = self.prepare(photo, mask, drags)
-        warped = self._blend(scene, warp(photo, scene.shown).astype(np.float32))
+        warped = self._blend(scene, warp(photo, scene.field).astype(np.float32))
         edits = {}
         for count in steps:
             picture = self.into_photo(scene, self.sample(scene, count, seed))

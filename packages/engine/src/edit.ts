@@ -6,7 +6,7 @@
  *   image       [1, 3, H, W]         the region in [−1, 1]
  *   mask        [1, 1, H, W]         1 = may change
  *   drags       [1, N, 4]            handle x, y, target x, y in work pixels
- *   field       [1, 2, H/4, W/4]     backward field in work pixels; visibility [1, 1, H/4, W/4]; [H, W] where holes were filled
+ *   field       [1, 2, H/4, W/4]     backward field in work pixels; visibility [1, 1, H/4, W/4]
  *   latent      [1, C, H/8, W/8]     of the source; warped: by the field; sample: x_t; latent_out: the final x̂_0
  *   picture     [1, 3, H, W]         what the decoder makes of latent_out
  */

@@ -79,20 +79,6 @@ export function halve(data: Float32Array, width: number, gain = 1): Float32Array
   return out;
 }
 
-/** Every plane averaged over blocks of `size`² cells; height and width must be multiples of it. */
-export function averaged(grid: Grid, size: number): Grid {
-  const [height, width] = [grid.height / size, grid.width / size];
-  const data = new Float32Array(grid.channels * height * width);
-  for (let y = 0, i = 0; y < grid.channels * grid.height; y++) {
-    const row = Math.floor(y / size) * width;
-    for (let x = 0; x < grid.width; x++, i++) {
-      const o = row + Math.floor(x / size);
-      data[o] = (data[o] as number) + (grid.data[i] as number) / (size * size);
-    }
-  }
-  return { data, channels: grid.channels, height, width };
-}
-
 /**
  * Warps every plane of `source` by `field` [2, h, w] = (dx, dy) of the same size, in source pixels. Bilinear, border repeated. With a
  * window, what lies outside it stays as it is.

@@ -68,7 +68,6 @@ export const STAGES = [
   'decode',
   'mask',
   'prepare',
-  'fill',
   'sampling',
   'preview',
   'composite',

@@ -3,13 +3,9 @@
  * Graphs field, encoder, appearance, denoiser, decoder; see edit.ts for their tensors.
  */
 import type { WarpBundle } from './bundle.js';
-import { averaged, type Grid, warpLatent } from './field.js';
-import { fill } from './fill.js';
+import { warpLatent } from './field.js';
 import type { Tensor } from './runtime.js';
 import { type Family, latentSize, layScene, recall, take } from './scene.js';
-
-/** Where something was filled, field and visibility have the work size, and this is visibility at the field's own, for the denoiser. */
-const CELLS = 'visibility_cells';
 
 export function warpFamily(bundle: WarpBundle): Family {
   return {
@@ -24,12 +20,7 @@ export function warpFamily(bundle: WarpBundle): Family {
       const cells = { height: work.height / bundle.field.downscale, width: work.width / bundle.field.downscale };
       const field = take(bundle, store, 'field', { channels: 2, ...cells });
       const visibility = take(bundle, store, 'visibility', { channels: 1, ...cells });
-      const { data } = store.get('image') as Tensor;
-      const filled = await clock.time('fill', () => fill(data, frame.mask, field, visibility));
-      if (filled === undefined) return { photo, drags, store, field, visibility };
-      store.set('field', tensor(filled.field)).set('visibility', tensor(filled.visibility));
-      store.set(CELLS, tensor(averaged(filled.visibility, bundle.field.downscale)));
-      return { photo, drags, store, ...filled };
+      return { photo, drags, store, field, visibility };
     },
 
     async encode(machine, scene, key, clock) {
@@ -50,17 +41,11 @@ export function warpFamily(bundle: WarpBundle): Family {
     startAlpha: ({ alphas }, timesteps) => alphas[timesteps[0] as number] as number,
 
     async predict({ runtime }, store, _settings, _alpha, clock) {
-      const cells = store.get(CELLS);
-      const seen = cells === undefined ? store : new Map(store).set('visibility', cells);
-      clock.add('denoiser', await runtime.run('denoiser', seen));
+      clock.add('denoiser', await runtime.run('denoiser', store));
       const [, channels, height, width] = (store.get('sample') as Tensor).dims as [number, number, number, number];
-      return take(bundle, seen, 'x0', { channels, height, width }).data;
+      return take(bundle, store, 'x0', { channels, height, width }).data;
     },
 
     finish: (_machine, _x, x0) => x0,
   };
-}
-
-function tensor({ data, channels, height, width }: Grid): Tensor {
-  return { data, dims: [1, channels, height, width] };
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { averaged, type Grid, resizeGrid, warpGrid, warpLatent } from '../src/field.js';
+import { type Grid, resizeGrid, warpGrid, warpLatent } from '../src/field.js';
 
 /** Made by PyTorch, see make_warp.py beside it. */
 const golden = JSON.parse(readFileSync(new URL('./fixtures/warp.json', import.meta.url), 'utf8')) as {
@@ -54,16 +54,6 @@ describe('units', () => {
   it('halving a grid averages 2×2 and the gain converts its unit', () => {
     const grid: Grid = { data: Float32Array.of(8, 16, 24, 32), channels: 1, height: 2, width: 2 };
     expect([...resizeGrid(grid, 1, 1, 1 / 8).data]).toEqual([2.5]);
-  });
-
-  it('averages every plane over blocks', () => {
-    const grid: Grid = {
-      data: Float32Array.of(1, 3, 5, 7, 1, 3, 5, 7, 2, 2, 0, 0, 4, 4, 0, 8),
-      channels: 2,
-      height: 2,
-      width: 4,
-    };
-    expect(averaged(grid, 2)).toEqual({ data: Float32Array.of(2, 6, 3, 2), channels: 2, height: 1, width: 2 });
   });
 
   it('brings a field in work pixels on a quarter grid to a latent on an eighth grid', () => {
