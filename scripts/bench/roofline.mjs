@@ -103,7 +103,7 @@ export function renderRoofline(kinds, machine) {
     'of that',
   ];
   const { convolution, product, bandwidth } = machine;
-  return `Where the time of one run goes. "Least" is what the kind would take at this machine's own rates, measured in the same run: ${Math.round(convolution)} GFLOP/s for a 3×3 convolution of 128 channels at 64×64, ${Math.round(product)} GFLOP/s for a linear layer of 1280 channels on 1024 tokens, ${bandwidth.toFixed(1)} GB/s for copying memory; MB is what the nodes read and wrote.
+  return `Where the time of one run goes. "Least" is what the kind would take at this machine's own rates, measured in the same run: ${Math.round(convolution)} GFLOP/s for a 3×3 convolution of 128 channels at 64×64, ${Math.round(product)} GFLOP/s for a linear layer of 1280 channels on 1024 tokens, ${bandwidth.toFixed(1)} GB/s for copying memory; MB is what the nodes read and wrote. More than 100 % means that it came from the cache.
 
 ${table([head, ...rows, all])}`;
 }
