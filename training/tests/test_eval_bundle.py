@@ -18,7 +18,7 @@ SHIFT = 16.0  # work px to the right that the stand-in moves everything by
 class StandIn(Bundle):
     """Latent = 8×8 means; the field is a constant shift; the decoder returns the warped picture plus two greys."""
 
-    def __init__(self, folder=None, threads: int = 1) -> None:
+    def __init__(self, folder=None, threads: int = 1, precision: str = "fp32") -> None:
         self.manifest = {
             "name": "stand-in",
             "size": {"area": 128 * 128, "multiple": 64, "minSide": 64},
@@ -28,7 +28,7 @@ class StandIn(Bundle):
             "defaults": {"steps": 4},
             "graphs": {"field": {"gflop": 1.0}, "denoiser": {"gflop": 2.0}, "decoder": {"gflop": 3.0}},
         }
-        self.precision = "fp32"
+        self.precision = precision
         self.alphas = alphas().double().numpy()
         self.seen: list[float] = []
 
@@ -106,7 +106,7 @@ def test_a_whole_evaluation_writes_its_report(tmp_path, monkeypatch, photo):
     monkeypatch.setattr(evaluation, "Bundle", StandIn)
     monkeypatch.setattr(evaluation, "load_set", lambda name, data, count: items)
     monkeypatch.setattr(evaluation, "BASELINES", {k: v for k, v in evaluation.BASELINES.items() if k != "cut and move"})
-    config = EvaluateConfig(("synthetic",), (1, 4), 2, 1, threads=1)
+    config = EvaluateConfig(("synthetic",), (1, 4), 2, 1, threads=1, precisions=("fp32", "int8"))
     evaluate(config, tmp_path, [tmp_path], tmp_path / "out")
     results = json.loads((tmp_path / "out" / "results.json").read_text())["synthetic"]
     rows = results["cases"][0]["figures"]
@@ -115,6 +115,7 @@ def test_a_whole_evaluation_writes_its_report(tmp_path, monkeypatch, photo):
     assert "psnr against best classical" in results["comparisons"]["stand-in fp32, 4 steps"]
     table = (tmp_path / "out" / "table.md").read_text()
     assert "| ARAP |" in table and "best classical" in table
+    assert "stand-in int8, 4 steps against stand-in fp32, 4 steps: PSNR +0.000 dB" in table
     assert (tmp_path / "out" / "sheet-synthetic-00.jpg").exists()
     # a later run takes the baselines from this one's file
     evaluate(config, tmp_path, [tmp_path], tmp_path / "again", tmp_path / "out" / "results.json")

@@ -44,7 +44,7 @@ GEOMETRIC = ("sharpness_hole", "seam")
 @dataclass
 class EvaluateConfig:
     """count: cases a set at most; keep: cases on contact sheets; unmatched: sets whose mean distances are not measured,
-    since they have a truth to be compared with."""
+    since they have a truth to be compared with; precisions: those that a bundle is run in, in this order."""
 
     sets: tuple[str, ...] = SETS
     steps: tuple[int, ...] = (1, 2, 4, 8)
@@ -52,6 +52,7 @@ class EvaluateConfig:
     keep: int = 40
     unmatched: tuple[str, ...] = ("synthetic", "synthetic512")
     threads: int = 2
+    precisions: tuple[str, ...] = ("fp32",)
 
 
 class Table:
@@ -188,7 +189,7 @@ def evaluate(
     config: EvaluateConfig, data: Path, bundle_folders: list[Path], out: Path, reuse: Path | None = None
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    bundles = [Bundle(folder, config.threads) for folder in bundle_folders]
+    bundles = [Bundle(folder, config.threads, p) for folder in bundle_folders for p in config.precisions]
     perceptual = Perceptual()
     report: list[str] = []
     results: dict[str, dict] = {}
@@ -257,6 +258,7 @@ def register(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--sheets", type=int, default=defaults.keep, help="cases a set on contact sheets")
     command.add_argument("--unmatched", default=",".join(defaults.unmatched), help="sets without mean distances")
     command.add_argument("--threads", type=int, default=defaults.threads)
+    command.add_argument("--precision", default="fp32", help="comma-separated: fp32,int8 compares the two")
     command.add_argument("--reuse", type=Path, help="results.json of an earlier run: its baselines are not run again")
     command.add_argument("--out", type=Path, default=Path("out/evaluate"))
     command.set_defaults(run=_run)
@@ -270,5 +272,6 @@ def _run(args: argparse.Namespace) -> None:
     cv2.setNumThreads(args.threads)
     steps = tuple(int(s) for s in args.steps.split(","))
     sets = tuple(args.sets.split(","))
-    config = EvaluateConfig(sets, steps, args.count, args.sheets, tuple(args.unmatched.split(",")), args.threads)
+    unmatched, precisions = tuple(args.unmatched.split(",")), tuple(args.precision.split(","))
+    config = EvaluateConfig(sets, steps, args.count, args.sheets, unmatched, args.threads, precisions)
     evaluate(config, args.data, args.bundle, args.out, args.reuse)

@@ -137,10 +137,7 @@ class FieldNet(nn.Module):
         )
         out = self.mend(features)
         learned, logits = 4 * out[:, :2], 4 * out[:, 2:] + 2
-        residual = (turned + learned) * mask
-        misfit = move - sample(residual, targets.transpose(1, 2)[:, :, None]).squeeze(2).transpose(1, 2)
-        near = torch.exp(to_target.amin(1, keepdim=True) / (-2 * self.config.reach**2))
-        field = residual + near * shepard(to_target, misfit) * (mask > 0.01).float()
+        field = self._exact((turned + learned) * mask, targets, move, to_target, mask)
         return Fields(field, logits, prior, forward, turned)
 
     def _follow(
@@ -161,10 +158,14 @@ class FieldNet(nn.Module):
         share = prior.square().sum(1, keepdim=True).sqrt() / (wide.square().sum(1, keepdim=True).sqrt() + 0.1)
         out = self.follow(torch.cat([*features, share], 1))
         gate = torch.sigmoid(4 * out[:, :1])
-        forward = (gate * (wide + 4 * out[:, 1:])) * mask
-        misfit = move - sample(forward, handles.transpose(1, 2)[:, :, None]).squeeze(2).transpose(1, 2)
+        return self._exact(gate * (wide + 4 * out[:, 1:]) * mask, handles, move, distances, mask)
+
+    def _exact(self, field: Tensor, points: Tensor, moves: Tensor, distances: Tensor, mask: Tensor) -> Tensor:
+        """The field with what it misses at `points` [B, N, 2], where it should be `moves` [B, N, 2], added around them;
+        distances [B, N, h, w]: to the points, squared."""
+        misfit = moves - sample(field, points.transpose(1, 2)[:, :, None]).squeeze(2).transpose(1, 2)
         near = torch.exp(distances.amin(1, keepdim=True) / (-2 * self.config.reach**2))
-        return forward + near * shepard(distances, misfit) * (mask > 0.01).float()
+        return field + near * shepard(distances, misfit) * (mask > 0.01).float()
 
 
 def nearest(distances: Tensor, values: Tensor) -> Tensor:

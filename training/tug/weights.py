@@ -89,18 +89,6 @@ def pack_graph(model: onnx.ModelProto) -> None:
     graph.node.extend(nodes)
 
 
-def unpack_graph(model: onnx.ModelProto) -> None:
-    """The reverse of `pack_graph`: initializers are fp32 again; a graph that was never packed stays as it is."""
-    graph = model.graph
-    halves = {t.name: t for t in graph.initializer if t.data_type == TensorProto.FLOAT16}
-    casts = [node for node in graph.node if node.op_type == "Cast" and node.input[0] in halves]
-    for tensor in halves.values():
-        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
-    _rename_inputs(graph, {node.output[0]: node.input[0] for node in casts})
-    for node in casts:
-        graph.node.remove(node)
-
-
 def _rename_inputs(graph: onnx.GraphProto, names: dict[str, str]) -> None:
     for node in graph.node:
         for i, name in enumerate(node.input):

@@ -53,6 +53,7 @@ test('within its bound it stays', async () => {
   expect(engine.pid).toBe(before);
 });
 
+// only Linux tells what another process holds while it is busy
 test.skipIf(process.platform !== 'linux')('far past it in mid-edit: that edit fails, and says what to do', async () => {
   await using tug = await TestServer.start({ engineMemory: { replaceMb: PLENTY, killMb: 1 } });
   const ann = await tug.client('Ann');
@@ -69,6 +70,7 @@ function starve(pid: number, roomMb: number): void {
   execFileSync('prlimit', ['--pid', String(pid), `--as=${1024 * Number(kilobytes) + roomMb * 2 ** 20}`]);
 }
 
+// without prlimit (util-linux) nothing can be taken from a running process
 test.skipIf(!hasPrlimit())('an engine that gets no more memory: OUT_OF_MEMORY, and the next one works', async () => {
   await using tug = await TestServer.start();
   const ann = await tug.client('Ann');

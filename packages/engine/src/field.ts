@@ -3,8 +3,6 @@
  * torch's grid_sample(align_corners=False, padding_mode='border') and interpolate(mode='bilinear', align_corners=False).
  */
 
-import type { Rect } from './geometry.js';
-
 /** [channels, height, width], planar */
 export interface Grid {
   readonly data: Float32Array;
@@ -79,20 +77,16 @@ export function halve(data: Float32Array, width: number, gain = 1): Float32Array
   return out;
 }
 
-/**
- * Warps every plane of `source` by `field` [2, h, w] = (dx, dy) of the same size, in source pixels. Bilinear, border repeated. With a
- * window, what lies outside it stays as it is.
- */
-export function warpGrid(source: Grid, field: Grid, window?: Rect): Grid {
+/** Warps every plane of `source` by `field` [2, h, w] = (dx, dy) of the same size, in source pixels. Bilinear, border repeated. */
+export function warpGrid(source: Grid, field: Grid): Grid {
   const { data, channels, height, width } = source;
   if (field.height !== height || field.width !== width) {
     throw new RangeError(`field is ${field.width}×${field.height}, source ${width}×${height}`);
   }
   const plane = height * width;
-  const out = window === undefined ? new Float32Array(data.length) : data.slice();
-  const { left, top, right, bottom } = window ?? { left: 0, top: 0, right: width, bottom: height };
-  for (let y = top; y < bottom; y++) {
-    for (let x = left, i = y * width + left; x < right; x++, i++) {
+  const out = new Float32Array(data.length);
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i++) {
       const sx = Math.min(Math.max(x + (field.data[i] as number), 0), width - 1);
       const sy = Math.min(Math.max(y + (field.data[plane + i] as number), 0), height - 1);
       const x0 = Math.floor(sx);

@@ -4,7 +4,7 @@
  */
 export { readBundleInfo } from './bundle.js';
 export { type Engine, type OpenOptions, openEngine } from './engine.js';
-export { ENGINE_ERROR_CODES, EngineError, type EngineErrorCode, tellsOfMemory } from './errors.js';
+export { ENGINE_ERROR_CODES, EngineError, type EngineErrorCode } from './errors.js';
 export {
   type BundleInfo,
   type Device,

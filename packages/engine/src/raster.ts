@@ -7,8 +7,6 @@ import type { Size } from './geometry.js';
 import type { Rgb } from './picture.js';
 import { MAX_PIXELS } from './types.js';
 
-export { encodePng } from './png.js';
-
 sharp.cache(false); // libvips' own operation cache would hold decoded photos
 
 const MIN_SIDE = 16;

@@ -33,18 +33,6 @@ describe('the dense field agrees with PyTorch', () => {
   });
 });
 
-describe('a window', () => {
-  it('warps inside as without one and leaves the rest', () => {
-    const inside = { left: 2, top: 1, right: 7, bottom: 5 };
-    const [part, all] = [warpGrid(source, field, inside), warpGrid(source, field)];
-    for (let i = 0; i < source.data.length; i++) {
-      const [x, y] = [i % size.width, Math.floor(i / size.width) % size.height];
-      const warped = x >= inside.left && x < inside.right && y >= inside.top && y < inside.bottom;
-      expect(part.data[i]).toBe((warped ? all : source).data[i]);
-    }
-  });
-});
-
 describe('units', () => {
   it('a field of zeros changes nothing', () => {
     const zero = { ...field, data: new Float32Array(field.data.length) };

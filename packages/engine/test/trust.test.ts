@@ -100,6 +100,7 @@ const STARVED = `
 
 const { code: noLimits } = await run('prlimit', ['--version']);
 
+// without prlimit (util-linux) nothing can be taken from a running process
 describe.skipIf(noLimits !== 0)('memory that runs out', () => {
   it('in the middle of an edit is OUT_OF_MEMORY with advice', async () => {
     await using dir = await scratch();
@@ -122,6 +123,7 @@ describe.skipIf(noLimits !== 0)('memory that runs out', () => {
   });
 });
 
+// open files are counted in /proc
 describe.skipIf(process.platform !== 'linux')('after many edits', () => {
   it('no file and no handle is left open, cancelled or not, nor after closing', async () => {
     const files = async (): Promise<number> => (await readdir('/proc/self/fd')).length;

@@ -1,0 +1,76 @@
+"""int8 files beside the fp32 ones: close to them, said in the manifest, and never what a training starts from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+from conftest import AUTOENCODER, DRAG, FIELD, picture
+
+from tug.bundle_runner import Bundle
+from tug.export import build_networks, export_bundle
+from tug.quantise import QUANTISED, quantise, training_cases
+from tug.weights import load_weights, read
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """(data folder with photos, bundle folder with int8 graphs)."""
+    data, bundle = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("bundle")
+    (data / "photos").mkdir()
+    for seed in range(3):
+        cv2.imwrite(str(data / "photos" / f"{seed}.png"), picture(seed, 400, 520))
+    torch.manual_seed(0)
+    networks = build_networks(FIELD, AUTOENCODER, DRAG).eval()
+    for name, network in networks.items():
+        for parameter in network.parameters():
+            with torch.no_grad():  # nothing zero, no two tensors alike; the field's heads stay quiet
+                quiet = name == "field" or parameter.abs().max() > 0
+                parameter += torch.randn_like(parameter) * (1e-3 if quiet else 0.05)
+    export_bundle(networks, bundle)
+    quantise(bundle, data, cases=3, threads=1)
+    return data, bundle
+
+
+def test_the_manifest_says_what_lies_there(folders) -> None:
+    _, bundle = folders
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    assert manifest["precisions"] == ["fp32", "int8"] and "int8" not in manifest["graphs"]["field"]
+    for name in QUANTISED:
+        entry = manifest["graphs"][name]["int8"]
+        content = (bundle / entry["file"]).read_bytes()
+        assert (entry["bytes"], entry["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+        assert any(node.op_type == "QuantizeLinear" for node in onnx.load_from_string(content).graph.node)
+
+
+def test_an_edit_in_int8_is_close_to_the_one_in_fp32(folders) -> None:
+    data, bundle = folders
+    plain, int8 = Bundle(bundle, 1), Bundle(bundle, 1, "int8")
+    assert [plain.title, int8.title] == ["tug-small fp32", "tug-small int8"]
+    for case in training_cases(data, 2, seed=3):
+        one, two = (b.edit(case.source, case.mask, case.drags, [4], 0)[4] for b in (plain, int8))
+        assert np.array_equal(one.field, two.field)  # drags are met exactly in both
+        assert not np.array_equal(one.picture, two.picture)
+        assert np.abs(one.picture.astype(int) - two.picture)[case.mask > 0].mean() < 3
+
+
+def test_a_training_starts_from_the_fp32_weights(folders) -> None:
+    _, bundle = folders
+    assert {key.split(".")[0] for key in read(bundle)} == {"field", "encoder", "appearance", "denoiser", "decoder"}
+    networks = build_networks(FIELD, AUTOENCODER, DRAG)
+    assert sorted(load_weights(networks, bundle)) == sorted(networks)
+
+
+def test_mistakes_are_named(folders, tmp_path) -> None:
+    data, bundle = folders
+    with pytest.raises(ValueError, match="at least one"):
+        quantise(bundle, data, cases=0)
+    with pytest.raises(FileNotFoundError):
+        quantise(tmp_path, data, cases=1)
+    with pytest.raises(ValueError, match="no fp16, there is fp32, int8"):
+        Bundle(bundle, 1, "fp16")
