@@ -2,15 +2,12 @@
 /**
  * Knows: how one picture gives way to the next without a flash: the new one is decoded first, then fades in over the old.
  * The head lies under everything: previews cover it only where the run may change it, and compare needs no wait.
- * Does not know: which picture is shown (`view.ts`), where it lies (`controller.ts`).
+ * Does not know: which picture is shown (`view.ts`) and when (`turns.ts`), where it lies (`controller.ts`).
  */
 
 import { useEffect, useState } from 'react';
+import { decoded, firstTurn, readdress, settle, want } from './turns';
 import type { Picture } from './view';
-
-interface Layer extends Picture {
-  readonly ready: boolean;
-}
 
 const FADE_MS = 240;
 
@@ -27,30 +24,26 @@ interface LayersProps {
 }
 
 export function Layers({ picture, head, thumbnail, comparing, mask, onError }: LayersProps) {
-  const [layers, setLayers] = useState<readonly Layer[]>([{ ...picture, ready: false }]);
+  const [turns, setTurns] = useState(() => firstTurn(picture));
+  const { layers } = turns;
   const top = layers[layers.length - 1];
-  if (top && top.id !== picture.id) {
-    const shown = layers.filter((layer) => layer.ready);
-    const again = shown.find((layer) => layer.id === picture.id);
-    const others = shown.filter((layer) => layer.id !== picture.id);
-    setLayers([...others.slice(-1), again ?? { ...picture, ready: false }]);
-  }
+  const next = want(turns, picture);
+  if (next !== turns) setTurns(next);
   // The address may change while the picture stays: signed addresses expire. It is taken only after the old one failed.
   const [failed, setFailed] = useState<string | null>(null);
   if (top && failed === top.src && picture.id === top.id && picture.src !== top.src) {
     setFailed(null);
-    setLayers([...layers.slice(0, -1), { ...picture, ready: false }]);
+    setTurns(readdress(turns, picture));
   }
 
   const settled = layers.length > 1 && top?.ready;
   useEffect(() => {
     if (!settled) return;
-    const timer = setTimeout(() => setLayers((now) => now.slice(-1)), FADE_MS);
+    const timer = setTimeout(() => setTurns(settle), FADE_MS);
     return () => clearTimeout(timer);
   }, [settled]);
 
-  const ready = (id: string) =>
-    setLayers((now) => now.map((layer) => (layer.id === id ? { ...layer, ready: true } : layer)));
+  const ready = (id: string) => setTurns((now) => decoded(now, id));
   const masked = mask
     ? { maskImage: `url("${mask}")`, maskSize: '100% 100%', maskMode: 'luminance', maskRepeat: 'no-repeat' }
     : {};
@@ -84,6 +77,7 @@ export function Layers({ picture, head, thumbnail, comparing, mask, onError }: L
             );
           }}
           onError={() => {
+            if (layer.kind === 'preview') ready(layer.id);
             setFailed(layer.src);
             onError();
           }}
