@@ -111,6 +111,7 @@ def test_a_whole_evaluation_writes_its_report(tmp_path, monkeypatch, photo):
     results = json.loads((tmp_path / "out" / "results.json").read_text())["synthetic"]
     rows = results["cases"][0]["figures"]
     assert rows["stand-in fp32, 4 steps"]["outside"] == 0
+    assert {"stand-in fp32, 1 steps", "stand-in int8, 4 steps"} < rows.keys() and "stand-in int8, 1 steps" not in rows
     assert rows["true field"]["psnr"] > rows["naive warp"]["psnr"] or rows["true field"]["psnr"] > 25
     assert "psnr against best classical" in results["comparisons"]["stand-in fp32, 4 steps"]
     table = (tmp_path / "out" / "table.md").read_text()

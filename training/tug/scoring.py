@@ -54,15 +54,19 @@ def baseline_results(case: Case, names: list[str]) -> dict[str, Result]:
     return results
 
 
-def bundle_results(bundle: Bundle, case: Case, steps: list[int], seed: int = 0) -> dict[str, Result]:
-    """The bundle's interpolated prior and its field, each as a plain warp, and its edits at several steps."""
+def bundle_results(
+    bundle: Bundle, case: Case, steps: list[int], fields: bool = True, seed: int = 0
+) -> dict[str, Result]:
+    """The bundle's edits at several steps and, with `fields`, its interpolated prior and its field as plain warps."""
     edits = bundle.edit(case.source, case.mask, case.drags, steps, seed)
-    first = next(iter(edits.values()))
-    prior = composite(case.source, warp(case.source, first.prior), case.mask)
-    results = {
-        f"{bundle.title}, interpolated": Result(prior, first.prior),
-        f"{bundle.title}, field": Result(first.warped, first.field),
-    }
+    results = {}
+    if fields:
+        first = next(iter(edits.values()))
+        prior = composite(case.source, warp(case.source, first.prior), case.mask)
+        results |= {
+            f"{bundle.title}, interpolated": Result(prior, first.prior),
+            f"{bundle.title}, field": Result(first.warped, first.field),
+        }
     for count, edit in edits.items():
         results[f"{bundle.title}, {count} steps"] = Result(edit.picture, edit.field)
     return results
@@ -173,14 +177,17 @@ def score_set(
     progress: Callable[[int, Item], None] | None = None,
 ) -> list[Scored]:
     """All methods on all items; the pictures of the first `keep` are kept; baselines that are known are not measured
-    again."""
+    again; a bundle that is there twice, in another precision, runs at its default steps the second time."""
     scored = []
     for index, item in enumerate(items):
         rows = known.of(item, baselines, scorer.matcher is not None) if known else None
         drawn = baseline_results(item.case, baselines if rows is None or index < keep else [])
         edits: dict[str, Result] = {}
-        for bundle in bundles:
-            edits |= bundle_results(bundle, item.case, [s for s in steps if s in bundle.steps])
+        for i, bundle in enumerate(bundles):
+            # the same networks in another precision: their field is the same, and one number of steps tells the loss
+            again = any(bundle.manifest["name"] == other.manifest["name"] for other in bundles[:i])
+            counts = [bundle.default_steps] if again else [s for s in steps if s in bundle.steps]
+            edits |= bundle_results(bundle, item.case, counts, not again)
         if rows is None:
             rows = scorer.score(item, drawn | edits)
         else:

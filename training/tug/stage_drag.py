@@ -1,10 +1,10 @@
 """Training the drag network on what it will meet: the trained field's warp, its own rollouts, the shipped timesteps.
 
-Frozen: field network, encoder. Trained: appearance encoder, denoiser and, with them, the decoder. The sample at the first timestep is the
-noised warp, as deployed; at later ones it is either the network's own rollout to there or the noised truth. One time in
-ten the point embeddings are dropped, so that guidance can be taken on points alone. The loss is the latent's error,
-weighted to holes, and pixels, perception and texture of the decoded crop with the largest hole: what was hidden cannot
-be known, so errors at a place alone would fill it with the mean of all it could be.
+Frozen: field network, encoder. Trained: appearance encoder, denoiser and, with them, the decoder. The sample at the
+first timestep is the noised warp, as deployed; at later ones it is either the network's own rollout to there or the
+noised truth. One time in ten the point embeddings are dropped, so that guidance can be taken on points alone. The loss
+is the latent's error, weighted to holes, and pixels, perception and texture of the decoded crop with the largest hole:
+what was hidden cannot be known, so errors at a place alone would fill it with the mean of all it could be.
 """
 
 from __future__ import annotations
