@@ -148,10 +148,13 @@ function halfView(view: View): View {
   return { ...view, work, scaleX: view.scaleX / 2, scaleY: view.scaleY / 2 };
 }
 
-/** Which unfinished steps are decoded for a preview: each costs a decoder run, so at most three, spread evenly. */
+/**
+ * Which unfinished steps are decoded for a preview: each costs a decoder run, so at most three, the first at once, and
+ * not the last of four, which the result follows too soon to be seen.
+ */
 function worthPreview(i: number, n: number): boolean {
-  const wanted = Math.min(3, n - 1);
-  return Math.floor(((i + 1) * wanted) / (n - 1)) > Math.floor((i * wanted) / (n - 1));
+  const wanted = Math.min(3, Math.max(1, n - 2));
+  return Math.ceil(((i + 1) * wanted) / (n - 1)) > Math.ceil((i * wanted) / (n - 1));
 }
 
 /** `picture` is [view.work, RGB]. */
