@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from . import evaluate, quantise, score, tools
+from . import evaluate, quantise, report, score, tools
 from .config import CONFIGS, ConfigError, build, read_config
 from .sd15 import commands as sd15
 from .trainer import TrainConfig
@@ -164,6 +164,7 @@ def main() -> None:
     command.add_argument("--steps", type=int, help="of each stage, instead of what the configurations say")
     command.set_defaults(run=_smoke)
     evaluate.register(commands)
+    report.register(commands)
     score.register(commands)
     quantise.register(commands)
     tools.register(commands)
