@@ -104,8 +104,8 @@ def _train_drag(args: argparse.Namespace) -> None:
     plan = _plan(args)
     album = load_album(args.data, args.runs / "cache")
     trained = load_runs(args.runs)
-    before = (trained["field"], trained["encoder"], trained["decoder"])
-    stage = DragStage(album, plan.stage(DragStageConfig), plan.network(DragConfig), before, Features())
+    frozen = (trained["field"], trained["encoder"], trained["decoder"])
+    stage = DragStage(album, plan.stage(DragStageConfig), plan.network(DragConfig), frozen, Features())
     train(stage, plan.train, args.runs / "drag", args.warm)
 
 

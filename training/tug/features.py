@@ -2,7 +2,6 @@
 
 Input: RGB in [-1, 1], [B, 3, H, W]. `distance` is a perceptual distance: per-layer channel-normalised feature
 differences (as LPIPS has them, without learned weights), averaged over the places a weight map selects.
-`texture_distance` compares what varies there and how, wherever it does: a blurred fill is far from any texture.
 """
 
 from __future__ import annotations
@@ -67,37 +66,3 @@ def distance(one: list[Tensor], two: list[Tensor], weight: Tensor | None = None)
             w = F.adaptive_avg_pool2d(weight, difference.shape[-2:])
             total = total + (difference * w).sum((1, 2, 3)) / (w.sum((1, 2, 3)) + 1e-3)
     return total / len(one)
-
-
-def texture_distance(one: list[Tensor], two: list[Tensor], weight: Tensor) -> Tensor:
-    """How far the textures of two lists of maps are from each other, [B]: 0 = the same covariances of channels over the
-    places that weight [B, 1, H, W] selects, 1 = the first has none. Where a texture lies does not matter."""
-    total = one[0].new_zeros(one[0].shape[0], dtype=torch.float32)
-    for a, b in zip(one, two, strict=True):
-        w = F.adaptive_avg_pool2d(weight, a.shape[-2:])
-        mine, wanted = _covariance(a, w), _covariance(b, w)
-        length = wanted.square().sum((1, 2)).sqrt()
-        far = ((mine - wanted).square().sum((1, 2)) + 1e-12).sqrt() / (length + 0.02 * length.detach().amax() + 1e-6)
-        # statistics of a few places say little
-        total = total + far * (w.sum((1, 2, 3)) / 32).clamp(max=1)
-    return total / len(one)
-
-
-def edges(image: Tensor) -> Tensor:
-    """Horizontal and vertical differences and the Laplacian of the brightness, [B, 3, H, W]."""
-    kernels = image.new_tensor(
-        [
-            [[0, 0, 0], [-1, 0, 1], [0, 0, 0]],
-            [[0, -1, 0], [0, 0, 0], [0, 1, 0]],
-            [[0, 1, 0], [1, -4, 1], [0, 1, 0]],
-        ]
-    )
-    brightness = F.pad(image.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
-    return F.conv2d(brightness, kernels[:, None])
-
-
-def _covariance(maps: Tensor, weight: Tensor) -> Tensor:
-    """[B, C, H, W], [B, 1, H, W] → [B, C, C]"""
-    maps, share = maps.float(), weight.float() / (weight.float().sum((1, 2, 3), keepdim=True) + 1e-6)
-    centred = maps - (maps * share).sum((2, 3), keepdim=True)
-    return torch.einsum("bchw,bdhw->bcd", centred * share, centred)

@@ -1,10 +1,9 @@
 """Training the drag network on what it will meet: the trained field's warp, its own rollouts, the shipped timesteps.
 
-Frozen: field network, encoder. Trained: appearance encoder, denoiser and, with them, the decoder. The sample at the
-first timestep is the noised warp, as deployed; at later ones it is either the network's own rollout to there or the
-noised truth. One time in ten the point embeddings are dropped, so that guidance can be taken on points alone. The loss
-is the latent's error, weighted to holes, and pixels, perception and texture of the decoded crop with the largest hole:
-what was hidden cannot be known, so errors at a place alone would fill it with the mean of all it could be.
+Frozen: field network, encoder, decoder. Trained: appearance encoder, denoiser. The sample at the first timestep is the
+noised warp, as deployed; at later ones it is either the network's own rollout to there or the noised truth. One time in
+ten the point embeddings are dropped, so that guidance can be taken on points alone. The loss is the latent's error,
+weighted to holes, and pixels and perception of the decoded crop with the largest hole.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from . import schedule
 from .autoencoder import Decoder, Encoder
 from .dragnet import AppearanceEncoder, Denoiser, DragConfig
-from .features import Features, distance, edges, texture_distance
+from .features import Features, distance
 from .fieldnet import FieldNet
 from .layers import blob
 from .photos import Album
@@ -32,8 +31,7 @@ from .trainer import Batch
 @dataclass
 class DragStageConfig:
     """sizes: work sizes (H, W), multiples of 64; crop: side of the decoded crop; rollout: share of later timesteps
-    reached by the network itself; drop: share of samples without point embedding; blobs: share with an extra hole;
-    latent, pixel, perceptual, texture: weights of the loss."""
+    reached by the network itself; drop: share of samples without point embedding; blobs: share with an extra hole."""
 
     batch: int = 8
     sizes: tuple[tuple[int, int], ...] = ((192, 192), (192, 256), (256, 192))
@@ -42,10 +40,7 @@ class DragStageConfig:
     rollout: float = 0.5
     drop: float = 0.1
     blobs: float = 0.6
-    latent: float = 1.0
-    pixel: float = 0.5
-    perceptual: float = 0.8
-    texture: float = 0.2
+    perceptual: float = 0.4
     max_drags: int = 12
 
 
@@ -55,19 +50,16 @@ class DragStage:
         album: Album,
         config: DragStageConfig,
         network: DragConfig,
-        trained: tuple[FieldNet, Encoder, Decoder],
+        frozen: tuple[FieldNet, Encoder, Decoder],
         features: Features | None,
         seed: int = 0,
     ) -> None:
         cv2.setNumThreads(1)
         self.album, self.config, self.seed, self.features = album, config, seed, features
         self.pasteable = album.with_objects()
-        field, encoder, decoder = trained
-        self.field, self.encoder = (module.eval().requires_grad_(False) for module in (field, encoder))
+        self.field, self.encoder, self.decoder = (module.eval().requires_grad_(False) for module in frozen)
         torch.manual_seed(seed)
-        self.networks = nn.ModuleDict(
-            {"appearance": AppearanceEncoder(network), "denoiser": Denoiser(network), "decoder": decoder}
-        )
+        self.networks = nn.ModuleDict({"appearance": AppearanceEncoder(network), "denoiser": Denoiser(network)})
         self.alphas = schedule.alphas()
         self.levels = sorted({t for times in schedule.TIMESTEPS.values() for t in times}, reverse=True)
 
@@ -114,10 +106,9 @@ class DragStage:
         error = F.smooth_l1_loss(x0, truth, reduction="none", beta=0.3).mean(1, keepdim=True)
         latent_loss = (error * weight).sum() / weight.sum()
         window = (mask, field, visibility, hidden)
-        picture, real, unseen, masked = self._decoded_crop(x0, batch, skip_2, skip_4, *window)
-        where = unseen + 0.15 * masked + 1e-3
+        picture, real, where = self._decoded_crop(x0, batch, skip_2, skip_4, *window)
         pixel = ((picture - real).abs().mean(1, keepdim=True) * where).sum() / where.sum()
-        total = self.config.latent * latent_loss + self.config.pixel * pixel
+        total = 3 * latent_loss + pixel
         figures = {"latent": float(latent_loss.detach()), "pixel": float(pixel.detach())}
         with torch.no_grad():
             base = F.smooth_l1_loss(warped, truth, reduction="none", beta=0.3).mean(1, keepdim=True)
@@ -127,11 +118,9 @@ class DragStage:
         if self.features is not None:
             with torch.no_grad():
                 wanted = self.features(real)
-            mine = self.features(picture)
-            perceptual = distance(mine, wanted, where).mean()
-            texture = texture_distance([edges(picture), *mine[:3]], [edges(real), *wanted[:3]], unseen).mean()
-            total = total + self.config.perceptual * perceptual + self.config.texture * texture
-            figures |= {"perceptual": float(perceptual.detach()), "texture": float(texture.detach())}
+            perceptual = distance(self.features(picture), wanted, where).mean()
+            total = total + self.config.perceptual * perceptual
+            figures["perceptual"] = float(perceptual.detach())
         return total, figures
 
     def _seen(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -168,14 +157,14 @@ class DragStage:
         return sample, time.float()
 
     def _decoded_crop(self, x0, batch: Batch, skip_2, skip_4, mask: Tensor, field, visibility, hidden: Tensor):
-        """(picture, truth, hidden, mask) of each case's crop with most hidden in it; photo and skips are read whole, so
+        """(picture, truth, weight) of each case's crop with most hidden in it; photo and skips are read whole, so
         that long drags reach their source."""
         side = min(self.config.crop, *batch["source"].shape[-2:])
         hidden = torch.maximum(hidden, mask * (1 - F.interpolate(visibility, scale_factor=4.0, mode="bilinear")))
         score = F.avg_pool2d(hidden + 0.02 * mask, side, 16)
         columns = score.shape[-1]
         best = score.flatten(1).argmax(1)
-        pictures, reals, unseen, masked = [], [], [], []
+        pictures, reals, weights = [], [], []
         for i, place in enumerate(best.tolist()):
             y, x = 16 * (place // columns), 16 * (place % columns)
 
@@ -183,7 +172,7 @@ class DragStage:
                 return t[i : i + 1, :, y // s : (y + side) // s, x // s : (x + side) // s]
 
             pictures.append(
-                self.networks["decoder"].crop(
+                self.decoder.crop(
                     cut(x0, 8),
                     batch["source"][i : i + 1],
                     skip_2[i : i + 1],
@@ -195,6 +184,5 @@ class DragStage:
                 )
             )
             reals.append(cut(batch["target"], 1))
-            unseen.append(cut(hidden, 1))
-            masked.append(cut(mask, 1))
-        return torch.cat(pictures), torch.cat(reals), torch.cat(unseen), torch.cat(masked)
+            weights.append(cut(hidden, 1) + 0.05 * cut(mask, 1) + 1e-3)
+        return torch.cat(pictures), torch.cat(reals), torch.cat(weights)

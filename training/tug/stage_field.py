@@ -19,7 +19,6 @@ from .photos import Album
 from .trainer import Batch
 from .videos import cropped_pair
 
-STRETCH = 1.0  # weight of the field's squared slope in holes
 PADDING = (-1e4, -1e4, -1e4, -1e4)
 
 
@@ -86,8 +85,7 @@ def field_loss(fields: Fields, batch: Batch) -> tuple[Tensor, dict[str, float]]:
     """Loss of the network's fields and visibility logits; everything in pixels of the batch's pictures.
 
     End-point and photometric errors count inside the mask; in holes only the photometric one, weakly and where the
-    truth is a photograph; for the rest a hole is stretched over evenly, not torn: what is not filled whole is then
-    what a smooth warp would show."""
+    truth is a photograph, so that even there the warp brings something plausible."""
     mask, visible = batch["mask"], batch["visible"]
     seen, area = mask * visible, mask.sum((1, 2, 3), keepdim=True) + 1
     moved = batch["field"].square().sum(1, keepdim=True).amax((2, 3), keepdim=True).sqrt()
@@ -108,10 +106,7 @@ def field_loss(fields: Fields, batch: Batch) -> tuple[Tensor, dict[str, float]]:
     dx = fields.field[..., 1:] - fields.field[..., :-1]
     dy = fields.field[..., 1:, :] - fields.field[..., :-1, :]
     smooth = (dx * mask[..., 1:]).abs().mean() + (dy * mask[..., 1:, :]).abs().mean()
-    hidden = mask * (1 - visible)
-    torn = (dx.square() * hidden[..., 1:]).sum((1, 2, 3)) + (dy.square() * hidden[..., 1:, :]).sum((1, 2, 3))
-    stretch = torn / area.flatten() / (1 + 0.1 * moved.flatten())
-    total = (flow + follow + 2 * photo + 1.5 * hole + STRETCH * stretch).mean() + 0.01 * smooth
+    total = (flow + follow + 2 * photo + 1.5 * hole).mean() + 0.01 * smooth
     with torch.no_grad():
         figures = {
             "flow": flow,
@@ -120,7 +115,6 @@ def field_loss(fields: Fields, batch: Batch) -> tuple[Tensor, dict[str, float]]:
             "follow": follow,
             "photo": photo,
             "hole": hole,
-            "stretch": stretch,
         }
         return total, {key: float(value.mean()) for key, value in figures.items()}
 
