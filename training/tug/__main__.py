@@ -17,6 +17,8 @@ from .trainer import TrainConfig
 
 T = TypeVar("T")
 
+SMOKE_PHOTOS = 240  # outlines of all of them would take most of the ten minutes
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -52,7 +54,7 @@ def _train_field(args: argparse.Namespace) -> None:
 
     plan = _plan(args)
     config = plan.stage(FieldStageConfig)
-    album, pairs = load_album(args.data, args.runs / "cache"), []
+    album, pairs = load_album(args.data, args.runs / "cache", args.photos), []
     if config.real > 0 and (args.data / "videos").is_dir():
         add_frames(album, args.data)
         pairs = training_pairs(args.data / "videos", args.runs / "cache")
@@ -68,7 +70,7 @@ def _train_autoencoder(args: argparse.Namespace) -> None:
     from .trainer import train
 
     plan = _plan(args)
-    album = load_album(args.data, args.runs / "cache")
+    album = load_album(args.data, args.runs / "cache", args.photos)
     stage = AutoencoderStage(album, plan.stage(AutoencoderStageConfig), plan.network(AutoencoderConfig), Features())
     train(stage, plan.train, args.runs / "ae", args.warm)
 
@@ -102,7 +104,7 @@ def _train_drag(args: argparse.Namespace) -> None:
     from .trainer import train
 
     plan = _plan(args)
-    album = load_album(args.data, args.runs / "cache")
+    album = load_album(args.data, args.runs / "cache", args.photos)
     trained = load_runs(args.runs)
     frozen = (trained["field"], trained["encoder"], trained["decoder"])
     stage = DragStage(album, plan.stage(DragStageConfig), plan.network(DragConfig), frozen, Features())
@@ -122,7 +124,7 @@ def _smoke(args: argparse.Namespace) -> None:
         config = CONFIGS / f"smoke-{name}.toml"
         minutes = None if args.minutes is None else args.minutes / 4
         rest = {"steps": args.steps, "rate": None, "batch": None, "minutes": minutes, "warm": None}
-        run(argparse.Namespace(data=args.data, runs=args.runs, config=config, **rest))
+        run(argparse.Namespace(data=args.data, runs=args.runs, config=config, photos=SMOKE_PHOTOS, **rest))
         if name == "autoencoder":
             _normalise(argparse.Namespace(data=args.data, runs=args.runs))
     _export(argparse.Namespace(runs=args.runs, out=args.out))
@@ -139,6 +141,7 @@ def main() -> None:
         command.add_argument("--data", type=Path, default=Path("../../shared/data"))
         command.add_argument("--runs", type=Path, default=Path("runs"))
         command.add_argument("--warm", type=Path)
+        command.add_argument("--photos", type=int, help="so many of the photos only")
         command.add_argument("--steps", type=int)
         command.add_argument("--batch", type=int)
         command.add_argument("--rate", type=float)

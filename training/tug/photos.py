@@ -69,8 +69,10 @@ def add_frames(album: Album, data: Path, every: int = 6) -> None:
 def load_album(
     data: Path, cache: Path | None = None, limit: int | None = None, folders: tuple[str, ...] = FOLDERS
 ) -> Album:
-    """Every training photo of `data`; with `cache`, object outlines are read from or written to it."""
-    paths = photo_paths(data, folders)[:limit]
+    """The training photos of `data`, or `limit` of them from all over; with `cache`, object outlines are read from or
+    written to it."""
+    paths = photo_paths(data, folders)
+    paths = paths[:: max(1, len(paths) // limit)][:limit] if limit else paths
     photos = [read_photo(path) for path in paths]
     names = [f"{path.parent.name}/{path.name}" for path in paths]
     cuts: list[Array | None] = [None] * len(photos)
