@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from conftest import FIELD
 
-from tug.fieldnet import FieldNet
-from tug.geometry import mask_depth, pixel_grid, point_maps, sample, warp
+from tug.fieldnet import FieldNet, Fields
+from tug.geometry import mask_depth, pixel_grid, point_maps, push_pull, sample, warp
 
 
 def test_point_maps_label_truncated_pixels() -> None:
@@ -75,3 +75,36 @@ def test_padding_drags_change_nothing() -> None:
     with torch.no_grad():
         one, two = network.at_net_size(image, mask, drags)[0], network.at_net_size(image, mask, padded)[0]
     assert torch.allclose(one, two, atol=1e-3)
+
+
+def test_what_is_known_stays_and_the_rest_continues_it_smoothly() -> None:
+    ramp = pixel_grid(torch.zeros(1, 1, 64, 64))
+    weight = torch.ones(1, 1, 64, 64)
+    weight[..., 20:40, 26:38] = 0
+    torn = torch.where(weight > 0, ramp, torch.full_like(ramp, 900.0))
+    filled = push_pull(torn, weight)
+    assert torch.equal(torch.where(weight > 0, filled, ramp), ramp)
+    assert (filled - ramp).abs().max() < 10  # the hole's half width, at most
+    assert (filled[..., 1:] - filled[..., :-1]).abs().max() < 6
+    assert torch.allclose(push_pull(torch.full_like(ramp, 3.0), weight), torch.full_like(ramp, 3.0), atol=1e-4)
+
+
+def test_a_hole_larger_than_the_pyramid_reaches_is_filled_too() -> None:
+    weight = torch.zeros(1, 1, 128, 128)
+    weight[..., :8] = 1
+    filled = push_pull(2 * weight, weight)
+    assert torch.allclose(filled, torch.full((1, 1, 128, 128), 2.0), atol=1e-3)
+
+
+def test_a_likely_hole_is_stretched_over_and_only_a_sure_one_hidden() -> None:
+    net = FieldNet(FIELD)
+    mask, drags = torch.ones(1, 1, 32, 32), torch.tensor([[[28.0, 4.0, 28.0, 4.0]]])
+    field, logits = torch.zeros(1, 2, 32, 32), torch.full((1, 1, 32, 32), 8.0)
+    field[..., 12:20, 12:20], logits[..., 12:20, 12:20] = 30.0, -0.5  # torn, and 62 % a hole
+    logits[..., 24:30, 24:30] = -5.0
+    logits[..., 2:6, 26:30] = -5.0  # a hole where something was dragged to
+    settled, visibility = net.settle(Fields(field, logits, field, field, field), mask, drags)
+    assert settled.abs().max() < 3
+    assert visibility[..., 12:20, 12:20].min() > 0.7
+    assert visibility[..., 25:29, 25:29].max() < 0.01
+    assert visibility[..., 3:5, 27:29].min() > 0.99

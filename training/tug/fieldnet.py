@@ -20,9 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import Residual, conv, upsample, zero
-from .geometry import disks, mask_depth, pixel_grid, sample, shepard, squared_distances, warp
+from .geometry import disks, mask_depth, pixel_grid, push_pull, sample, shepard, squared_distances, warp
 
 SCALE = 4
+SURENESS, SURE_FROM = 2.0, 1.0  # slope of what is hidden against the network's logit of a hole, and where it is a half
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,21 @@ class FieldNet(nn.Module):
         field [B, 2, H/4, W/4], visibility [B, 1, H/4, W/4], prior [B, 2, H/4, W/4], fields in work pixels."""
         small, inside = F.avg_pool2d(image, SCALE), F.avg_pool2d(mask, SCALE)
         fields = self.at_net_size(small, inside, drags / SCALE)
-        visibility = 1 - inside.clamp(0, 1) * torch.sigmoid(-fields.logits)
-        return fields.field * SCALE, visibility, fields.prior * SCALE
+        field, visibility = self.settle(fields, inside, drags / SCALE)
+        return field * SCALE, visibility, fields.prior * SCALE
+
+    def settle(self, fields: Fields, mask: Tensor, drags: Tensor) -> tuple[Tensor, Tensor]:
+        """The field [B, 2, h, w] and visibility [B, 1, h, w] to render with, from the network's belief; net pixels.
+
+        Where a hole is likely the field is continued smoothly from around, so that what shines through is stretched
+        and not torn; and only where it is nearly sure is it hidden, since a mistaken fill is worse to look at than a
+        stretched warp. What was dragged to a target is seen there."""
+        belief = mask.clamp(0, 1) * torch.sigmoid(-fields.logits)
+        near = (1.5 * disks(squared_distances(drags[..., 2:], pixel_grid(mask)), self.config.reach)).clamp(max=1)
+        known = torch.maximum(((0.5 - belief) / 0.4).clamp(0, 1), near)
+        field = push_pull(fields.field, known) * (mask > 0.01).float()
+        sure = torch.sigmoid(-SURENESS * (fields.logits + SURE_FROM))
+        return field, 1 - mask.clamp(0, 1) * sure * (1 - near)
 
     def at_net_size(self, image: Tensor, mask: Tensor, drags: Tensor) -> Fields:
         """The same with everything already at 1/4 size and in net pixels.

@@ -73,6 +73,24 @@ def disks(distances: Tensor, radius: float = 1.5) -> Tensor:
     return torch.exp(distances / (-2 * radius * radius)).amax(1, keepdim=True)
 
 
+def push_pull(values: Tensor, weight: Tensor, levels: int = 4) -> Tensor:
+    """values [B, C, H, W] where weight [B, 1, H, W] is 1, a smooth continuation of them from around where it is 0.
+
+    Averages of what is known go down a pyramid (push) and fill what is not known on the way back (pull). H and W are
+    multiples of 2^levels."""
+    if levels == 0:
+        for _ in range(8):
+            near = F.avg_pool2d(weight, 3, 1, 1)
+            around = F.avg_pool2d(values * weight, 3, 1, 1) / (near + 1e-6)
+            values = weight * values + (1 - weight) * around
+            weight = torch.maximum(weight, (4 * near).clamp(max=1))
+        return values
+    known = F.avg_pool2d(weight, 2)
+    coarse = push_pull(F.avg_pool2d(values * weight, 2) / (known + 1e-6), (4 * known).clamp(max=1), levels - 1)
+    filled = F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+    return weight * values + (1 - weight) * filled
+
+
 def point_maps(drags: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """The label maps of LightningDrag: (handles, targets), each [B, 1, H, W]; pair i writes the integer i on one pixel.
 

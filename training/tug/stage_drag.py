@@ -130,8 +130,8 @@ class DragStage:
         extra = batch["blob"]
         inside = F.avg_pool2d(batch["mask"], 2)
         fields = self.field.at_net_size(F.avg_pool2d(batch["source"], 2), inside, batch["drags"] / 2)
-        field = F.avg_pool2d(2 * fields.field, 2)
-        visibility = F.avg_pool2d(1 - inside * torch.sigmoid(-fields.logits), 2)
+        field, visibility = self.field.settle(fields, inside, batch["drags"] / 2)
+        field, visibility = F.avg_pool2d(2 * field, 2), F.avg_pool2d(visibility, 2)
         soft = F.avg_pool2d(extra, 4)
         field = field + soft * batch["astray"][:, :, None, None]
         visibility = visibility * (1 - soft)
