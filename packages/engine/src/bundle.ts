@@ -177,6 +177,11 @@ function graphsOf({ graphs }: { graphs: object }): [string, GraphEntry][] {
   );
 }
 
+/** Whether a graph's weights lie in a file beside it, as only large ones' do. */
+export function weightsBeside(bundle: Bundle, name: string): boolean {
+  return graphsOf(bundle).some(([each, entry]) => each === name && entry.data !== undefined);
+}
+
 /** What a bundle can run in; its own precision is among them. */
 export function precisionsOf(bundle: {
   precision: Precision;

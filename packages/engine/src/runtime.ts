@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
 import * as ort from 'onnxruntime-node';
-import { type Bundle, type GraphFiles, type GraphName, verifyGraphs } from './bundle.js';
+import { type Bundle, type GraphFiles, type GraphName, verifyGraphs, weightsBeside } from './bundle.js';
 import { asEngineError, EngineError, firstLine } from './errors.js';
 import type { Device, Precision } from './types.js';
 
@@ -75,7 +75,7 @@ export async function openRuntime(bundle: Bundle, options: RuntimeOptions): Prom
     async run(graph, store) {
       const file = files[graph];
       if (!sessions.has(graph) && file !== undefined) {
-        const session = await createSession(file, device, threads).catch((error: unknown) => {
+        const session = await createSession(file, device, threads, forGraph(bundle, graph)).catch((error: unknown) => {
           throw asEngineError(error, `loading the ${graph} network`);
         });
         sessions.set(graph, session);
@@ -156,7 +156,7 @@ async function openSessions(
     const files = await verifyGraphs(bundle, choice.precision);
     const first = Object.fromEntries(Object.entries(files).filter(([name]) => !later.has(name)));
     try {
-      const sessions = await createAll(first, device, threads);
+      const sessions = await createAll(bundle, first, device, threads);
       const because = wanted === 'auto' ? 'auto took the first device that works' : 'asked for';
       return { device, choice, files, sessions, reason: [because, ...skipped].join('; ') };
     } catch (error) {
@@ -180,15 +180,29 @@ async function plain({ precision }: Bundle): Promise<Choice> {
   return { precision, reason: "the bundle's own" };
 }
 
-async function createAll(files: GraphFiles, device: ConcreteDevice, threads: number): Promise<Sessions> {
+async function createAll(
+  bundle: Bundle,
+  files: GraphFiles,
+  device: ConcreteDevice,
+  threads: number,
+): Promise<Sessions> {
   const opened: Sessions = new Map();
   try {
-    for (const [name, file] of Object.entries(files)) opened.set(name, await createSession(file, device, threads));
+    for (const [name, file] of Object.entries(files))
+      opened.set(name, await createSession(file, device, threads, forGraph(bundle, name)));
   } catch (error) {
     await Promise.all([...opened.values()].map((session) => session.release()));
     throw error;
   }
   return opened;
+}
+
+/**
+ * For a graph with its weights beside it, a large one: planning its activations as one block would hold that block as long as the
+ * session lives, beside the one that the next size of picture needs.
+ */
+function forGraph(bundle: Bundle, name: string): ort.InferenceSession.SessionOptions {
+  return weightsBeside(bundle, name) ? { enableMemPattern: false } : {};
 }
 
 /** One graph's session. More options (profiling, no optimisation) are for measuring. */
