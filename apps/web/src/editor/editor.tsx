@@ -132,7 +132,7 @@ function ZoomControl() {
   const yields = useStageView().kind === 'review';
   return (
     <div
-      className={`absolute bottom-3 left-3 z-10 flex ${yields ? 'max-xl:hidden' : ''} items-center rounded-panel bg-surface p-0.5 shadow-panel`}
+      className={`absolute bottom-3 left-3 z-10 flex ${yields ? 'max-[1336px]:hidden' : ''} items-center rounded-panel bg-surface p-0.5 shadow-panel`}
     >
       <IconButton label="Zoom out" shortcut="−" side="top" onClick={() => session.stage.zoomStep(-1)} testId="zoom-out">
         <Minus size={16} />
