@@ -51,3 +51,8 @@ def test_files_that_cannot_be_read_are_named(tmp_path) -> None:
     (tmp_path / "other.toml").write_text("[trian]\nsteps = 3\n")
     with pytest.raises(ConfigError, match=r"\[trian\] is unknown"):
         read_config(tmp_path / "other.toml")
+
+
+def test_a_precision_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="auto, bf16 or fp32"):
+        build(TrainConfig, {"precision": "fp8"})

@@ -85,7 +85,7 @@ def test_the_report_of_two_runs_is_one_file(tmp_path, monkeypatch):
     files = [tmp_path / "user.json", tmp_path / "synthetic.json"]
     assert set(merge(files)) == {"synthetic", "user"}
     looked = tmp_path / "looked.toml"
-    looked.write_text('bundle = "net"\nagainst = "ARAP"\nbetter = ["case 1"]\nnotes = """\nSeen.\n"""\n')
+    looked.write_text('bundle = "net fp32, 4 steps"\nagainst = "ARAP"\nbetter = ["case 1"]\nnotes = """\nSeen.\n"""\n')
     out = tmp_path / "quality.md"
     monkeypatch.setattr(sys, "argv", ["tug", "report", *map(str, files), "--looked", str(looked), "--out", str(out)])
     main()
@@ -98,9 +98,12 @@ def test_the_report_of_two_runs_is_one_file(tmp_path, monkeypatch):
 
 def test_a_case_that_is_not_there_or_judged_twice_is_refused(tmp_path):
     file = tmp_path / "looked.toml"
-    file.write_text('bundle = "net"\nagainst = "ARAP"\nworse = ["case 99"]\n')
+    file.write_text('bundle = "net fp32, 4 steps"\nagainst = "ARAP"\nworse = ["case 99"]\n')
     with pytest.raises(ValueError, match="case 99"):
-        read_looked(file, {"case 1"})
-    file.write_text('bundle = "net"\nagainst = "ARAP"\nworse = ["case 1"]\nbetter = ["case 1"]\n')
+        read_looked(file, user(3.0))
+    file.write_text('bundle = "net fp32, 4 steps"\nagainst = "ARAP"\nworse = ["case 1"]\nbetter = ["case 1"]\n')
     with pytest.raises(ValueError, match="case 1"):
-        read_looked(file, {"case 1"})
+        read_looked(file, user(3.0))
+    file.write_text('bundle = "another fp32, 4 steps"\nagainst = "ARAP"\n')
+    with pytest.raises(ValueError, match="of another fp32"):
+        read_looked(file, user(3.0))

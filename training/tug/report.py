@@ -82,8 +82,8 @@ class Table:
 
 @dataclass
 class Looked:
-    """The pictures of the hand-drawn drags beside the warp `against`, looked at: names of the cases that are better and
-    worse and of those with something left behind or smeared, and what is to be said about them (Markdown)."""
+    """The pictures of the hand-drawn drags by `bundle` (a method's name), looked at beside the warp `against`: the
+    cases that are better, those that are worse, those with something left behind or smeared; notes in Markdown."""
 
     bundle: str
     against: str
@@ -93,9 +93,12 @@ class Looked:
     notes: str = ""
 
 
-def read_looked(file: Path, names: set[str]) -> Looked:
-    """Raises ValueError where a name is no case, or is better and worse at once."""
-    looked = Looked(**tomllib.loads(file.read_text()))
+def read_looked(file: Path, found: dict[str, Any]) -> Looked:
+    """The judgement of the hand-drawn set `found`. Raises ValueError where it is of another bundle, or a name is no
+    case, or is better and worse at once."""
+    looked, names = Looked(**tomllib.loads(file.read_text())), {case["name"] for case in found["cases"]}
+    if looked.bundle not in found["ours"]:
+        raise ValueError(f"{file}: of {looked.bundle}, and the results are of {', '.join(found['ours'])}")
     unknown = {*looked.better, *looked.worse, *looked.left_behind} - names
     both = set(looked.better) & set(looked.worse)
     if unknown or both:
@@ -165,11 +168,11 @@ def between_bundles(table: Table, ours: list[str]) -> list[str]:
     return lines
 
 
-def render_set(name: str, found: dict[str, Any], level: str = "##") -> list[str]:
+def render_set(name: str, found: dict[str, Any]) -> list[str]:
     """One set's tables. `found`: its entry of results.json; every method in `found["ours"]` is compared."""
     table, ours = Table(found["cases"]), found["ours"]
     lines = [
-        f"{level} {TITLES.get(name, name)}",
+        f"## {TITLES.get(name, name)}",
         "",
         f"{len(found['cases'])} cases of {len(set(table.groups))} pictures or clips.",
         "",
@@ -203,9 +206,8 @@ def goals(results: Results, looked: Looked | None) -> list[str]:
     for name, title in TITLES.items():
         if name not in results or not results[name]["ours"]:
             continue
-        table, ours = Table(results[name]["cases"]), results[name]["ours"][0]
-        for rule in RULES[name.removesuffix("512")]:
-            rule(table, ours, title[0].lower() + title[1:], add)
+        table, ours = Table(results[name]["cases"]), results[name]["ours"]
+        RULES[name](table, ours, title[0].lower() + title[1:], add)
     if looked is not None and "user" in results:
         total = len(results["user"]["cases"])
         better, worse, left = len(looked.better), len(looked.worse), len(looked.left_behind)
@@ -228,7 +230,8 @@ def goals(results: Results, looked: Looked | None) -> list[str]:
 Add = Callable[..., None]
 
 
-def _synthetic(table: Table, ours: str, title: str, add: Add) -> None:
+def _synthetic(table: Table, methods: list[str], title: str, add: Add) -> None:
+    ours, *others = methods
     gain = table.difference(ours, table.best(NAIVE, "psnr"), "psnr")
     add(f"{title}: PSNR where visible above the naive warp's", gain, _db(gain), least=0)
     gain = table.difference(ours, table.best(CLASSICAL, "psnr"), "psnr")
@@ -241,13 +244,14 @@ def _synthetic(table: Table, ours: str, title: str, add: Add) -> None:
     add(f"{title}: gradient across the seam at most 1.2 × the truth's", seam, str(seam), most=1.2)
     ratio = table.ratio(ours, _interpolated(ours), "epe_in_place")
     add(f"{title}: field alone, deformed in place, error at most 0.6 × interpolated", ratio, f"× {ratio}", most=0.6)
-    for other in [m for m in table.methods if m != ours and _steps(m) == _steps(ours) and _name(m) == _name(ours)]:
+    for other in others:
         loss, ratio = table.difference(other, ours, "psnr"), table.ratio(other, ours, "perceptual")
         add(f"{title}: {other} loses at most 0.1 dB", loss, _db(loss, 3), least=-0.1)
         add(f"{title}: … and 2 % of perceptual distance", ratio, f"× {ratio}", most=1.02)
 
 
-def _video(table: Table, ours: str, title: str, add: Add) -> None:
+def _video(table: Table, methods: list[str], title: str, add: Add) -> None:
+    ours = methods[0]
     gain = table.difference(ours, table.best(CLASSICAL, "psnr"), "psnr")
     add(f"{title}: PSNR where visible not below the best classical warp's", gain, _db(gain), least=0)
     ratio = table.ratio(ours, table.best(CLASSICAL, "perceptual"), "perceptual")
@@ -256,28 +260,21 @@ def _video(table: Table, ours: str, title: str, add: Add) -> None:
     add(f"{title}: field alone, error below the interpolated field's", ratio, f"× {ratio}", most=1)
 
 
-def _user(table: Table, ours: str, title: str, add: Add) -> None:
-    share = table.ratio(ours, "no edit", "distance")
+def _user(table: Table, methods: list[str], title: str, add: Add) -> None:
+    share = table.ratio(methods[0], "no edit", "distance")
     add(f"{title}: mean distance at most 0.08 × no edit's", share, f"× {share}", most=0.08)
 
 
-RULES: dict[str, list[Callable[[Table, str, str, Add], None]]] = {
-    "synthetic": [_synthetic],
-    "video": [_video],
-    "user": [_user],
+RULES: dict[str, Callable[[Table, list[str], str, Add], None]] = {
+    "synthetic": _synthetic,
+    "synthetic512": _synthetic,
+    "video": _video,
+    "user": _user,
 }
 
 
 def _interpolated(ours: str) -> str:
     return ours.rsplit(",", 1)[0] + ", interpolated"
-
-
-def _steps(method: str) -> str:
-    return method.rsplit(",", 1)[-1] if method.endswith(" steps") else ""
-
-
-def _name(method: str) -> str:
-    return method.split(" ", 1)[0]
 
 
 def _db(bound: Bound, digits: int = 2) -> str:
@@ -352,6 +349,6 @@ def _run(args: argparse.Namespace) -> None:
     results = merge(args.results)
     looked = None
     if args.looked is not None:
-        looked = read_looked(args.looked, {case["name"] for case in results.get("user", {}).get("cases", [])})
+        looked = read_looked(args.looked, results.get("user", {"cases": [], "ours": []}))
     args.out.write_text(render(results, looked))
     print(f"written to {args.out}")

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from .config import ConfigError
 from .weights import load_weights, save
 
 Batch = dict[str, Tensor]
@@ -45,7 +46,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.precision not in ("auto", "bf16", "fp32"):
-            raise ValueError(f"precision {self.precision!r}: auto, bf16 or fp32")
+            raise ConfigError(f"precision {self.precision!r}: auto, bf16 or fp32")
 
 
 class Stage(Protocol):
