@@ -11,13 +11,12 @@
 //     --sd15-checkpoints  the checkpoint it was imported from, for PyTorch
 //     --only-sd15         leave out the small bundle
 //     --soak N            instead: N edits in a row, every tenth cancelled, and what memory and handles do meanwhile
-//     --write             write the report to benchmarks/speed.md
+//     --write             put what was measured into benchmarks/speed.md, in the place of its older sections
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { availableParallelism, cpus, loadavg } from 'node:os';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { dist, fail, picture, root } from './bench/report.mjs';
+import { describeMachine, dist, fail, picture, root, underHeading, writeSections } from './bench/report.mjs';
 
 const OPTIONS = {
   bundle: { type: 'string', default: path.join(root, 'models/tug-small') },
@@ -37,17 +36,18 @@ const rounds = whole('rounds');
 const threads = whole('threads');
 if (!existsSync(path.join(dist, 'engine.js'))) fail('not built yet: run "npm run build" first');
 
+const machine = describeMachine(threads);
+const sections = [];
 if (args.soak !== undefined) {
+  if (whole('soak') < 20) fail('--soak takes at least 20 edits');
   const { openEngine } = await import(path.join(dist, 'index.js'));
-  const { soak } = await import('./bench/soak.mjs');
+  const { renderSoak, soak } = await import('./bench/soak.mjs');
   const engine = await openEngine(args.bundle, { device: 'cpu', threads });
-  await soak(engine, await Promise.all([0, 1, 2].map(picture)), whole('soak'));
+  sections.push(renderSoak(await soak(engine, await Promise.all([0, 1, 2].map(picture)), whole('soak'))));
   await engine.close();
 } else {
   const { findPython } = await import('./bench/torch.mjs');
   const python = findPython(args.python);
-  const load = loadavg()[0].toFixed(1);
-  const sections = [];
   if (!args['only-sd15']) {
     const { measureSmall, renderSmall } = await import('./bench/small.mjs');
     sections.push(renderSmall(await measureSmall({ bundle: args.bundle, rounds, threads, python })));
@@ -58,20 +58,13 @@ if (args.soak !== undefined) {
     const found = await measureSd15({ bundle: args.sd15, rounds: whole('sd15-rounds'), threads, python, checkpoints });
     sections.push(renderSd15(found));
   }
-  const report = `# Speed
-
-Made by \`npm run bench\`: everything that is compared ran in turns, figures are medians over the rounds.
-${cpus()[0].model.trim()}, ${threads} threads, Node ${process.version}, load average ${load} before the start.
-
-${sections.join('\n\n')}
-`;
-  process.stdout.write(report);
-  if (args.write) {
-    const file = path.join(root, 'benchmarks/speed.md');
-    await mkdir(path.dirname(file), { recursive: true });
-    await writeFile(file, report);
-    process.stderr.write(`written to ${path.relative(process.cwd(), file)}\n`);
-  }
+}
+const report = sections.map((section) => underHeading(section, machine));
+process.stdout.write(`${report.join('\n\n')}\n`);
+if (args.write) {
+  const file = path.join(root, 'benchmarks/speed.md');
+  await writeSections(file, report);
+  process.stderr.write(`written to ${path.relative(process.cwd(), file)}\n`);
 }
 
 function readArguments() {

@@ -1,5 +1,8 @@
-// What the benchmark's parts share: medians, tables, pictures, and how to give up.
+// What the benchmark's parts share: medians, tables, pictures, the report's sections, and how to give up.
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { cpus, loadavg } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -29,6 +32,47 @@ export function table([head, ...rows]) {
   const lines = cells.map((line) => line.map((c, i) => (i === 0 ? c.padEnd(widths[i]) : c.padStart(widths[i]))));
   const rule = widths.map((w, i) => (i === 0 ? '-'.repeat(w) : `${'-'.repeat(w - 1)}:`));
   return [lines[0], rule, ...lines.slice(1)].map((line) => `| ${line.join(' | ')} |`).join('\n');
+}
+
+/** What the matrix kernels look for, by the flag that Linux gives it. */
+const INSTRUCTIONS = {
+  avx2: 'AVX2',
+  avx512f: 'AVX-512',
+  avx_vnni: 'AVX-VNNI',
+  avx512_vnni: 'AVX-512 VNNI',
+  amx_int8: 'AMX int8',
+  amx_bf16: 'AMX bf16',
+  asimddp: 'dot product',
+};
+
+/** The machine in a line, as it is before anything is measured. */
+export function describeMachine(threads) {
+  const flags = existsSync('/proc/cpuinfo')
+    ? new Set(/^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1].split(' '))
+    : new Set();
+  const has = Object.entries(INSTRUCTIONS).flatMap(([flag, name]) => (flags.has(flag) ? [name] : []));
+  const cpu = [cpus()[0].model.trim(), ...(has.length > 0 ? [`(${has.join(', ')})`] : [])].join(' ');
+  return `${cpu}, ${threads} threads, Node ${process.version}, load average ${loadavg()[0].toFixed(1)} before the start.`;
+}
+
+const HEAD = `# Speed
+
+Made by \`npm run bench\`, each section by itself: what is compared ran in turns, figures are medians over the rounds.
+`;
+
+/** A section's text with the machine under its heading. */
+export function underHeading(section, machine) {
+  const [heading, ...rest] = section.split('\n\n');
+  return [heading, machine, ...rest].join('\n\n');
+}
+
+/** Puts sections, each under a heading of its own, into the report: in the place of those of the same name, or at the end. */
+export async function writeSections(file, sections) {
+  const old = existsSync(file) ? (await readFile(file, 'utf8')).split(/^(?=## )/m).slice(1) : [];
+  const nameOf = (section) => section.split('\n', 1)[0];
+  const kept = new Map([...old, ...sections].map((section) => [nameOf(section), section.trim()]));
+  await mkdir(path.dirname(file), { recursive: true });
+  await writeFile(file, `${[HEAD.trim(), ...kept.values()].join('\n\n')}\n`);
 }
 
 /** The picture that is edited is so many pixels wide and high. */

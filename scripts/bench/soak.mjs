@@ -1,9 +1,10 @@
 // Edits in a row, every tenth cancelled in its middle: what memory, handles, open files and child processes do meanwhile.
 import { readdirSync, readFileSync } from 'node:fs';
-import { DRAGS } from './report.mjs';
+import { DRAGS, percent, progress, table } from './report.mjs';
 
+/** What was held after every twentieth of `count` edits, at least twenty. */
 export async function soak(engine, images, count) {
-  let at20;
+  const held = [];
   for (let i = 1; i <= count; i++) {
     const abort = new AbortController();
     const input = { image: images[i % images.length], drags: DRAGS, seed: i, options: { steps: engine.info.steps[0] } };
@@ -16,12 +17,27 @@ export async function soak(engine, images, count) {
     }
     if (i % 20 !== 0) continue;
     globalThis.gc?.();
-    const now = look();
-    at20 ??= now;
-    const share = Math.round((100 * now.mb) / at20.mb);
-    const counts = `${now.handles} active handles, ${now.files} open files, ${now.children} child processes`;
-    process.stdout.write(`${i} edits: ${Math.round(now.mb)} MB (${share} % of that after 20), ${counts}\n`);
+    held.push({ edits: i, ...look() });
+    progress(`${i} of ${count} edits: ${Math.round(held.at(-1).mb)} MB`);
   }
+  progress('');
+  return held;
+}
+
+export function renderSoak(held) {
+  const [first, last] = [held[0], held.at(-1)];
+  const rows = held.map(({ edits, mb, handles, files, children }) => [
+    edits,
+    `${Math.round(mb)} (${percent(mb / first.mb)})`,
+    handles,
+    files,
+    children,
+  ]);
+  return `## ${last.edits} edits in a row
+
+Every tenth was cancelled in its middle.
+
+${table([['edits', 'memory, MB (of that after 20)', 'active handles', 'open files', 'child processes'], ...rows])}`;
 }
 
 function look() {
