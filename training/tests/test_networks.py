@@ -82,10 +82,10 @@ def test_decoder_shows_nothing_of_the_photo_where_it_is_hidden() -> None:
     image, mask = torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64)
     latent, skip_2, skip_4 = encoder(image)
     field, hidden = torch.zeros(1, 2, 16, 16), torch.zeros(1, 1, 16, 16)
-    one = decoder(latent, image, skip_2, skip_4, mask, field, hidden)
-    two = decoder(latent, 1 - image, skip_2 + 1, skip_4 + 1, mask, field, hidden)
+    one = decoder.render(latent, image, skip_2, skip_4, mask, field, hidden)
+    two = decoder.render(latent, 1 - image, skip_2 + 1, skip_4 + 1, mask, field, hidden)
     assert torch.allclose(one, two)
-    shown = decoder(latent, image, skip_2, skip_4, mask, field, 1 - hidden)
+    shown = decoder.render(latent, image, skip_2, skip_4, mask, field, 1 - hidden)
     assert (shown - image).abs().mean() < 0.02
 
 
@@ -97,7 +97,7 @@ def test_normalised_latents_have_unit_variance_and_decode_alike() -> None:
 
     def decode():
         latent, skip_2, skip_4 = networks["encoder"](pictures)
-        return networks["decoder"](latent, pictures, skip_2, skip_4, mask, field, hidden)
+        return networks["decoder"].render(latent, pictures, skip_2, skip_4, mask, field, hidden)
 
     with torch.no_grad():
         before = decode()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import Residual, conv, upsample
@@ -46,9 +47,15 @@ class Encoder(nn.Module):
         return self.latent(self.at_eighth(quarter)), self.skip_2(half), self.skip_4(quarter)
 
 
+# Work pixels around a part of the picture on which what the decoder makes of it depends. Its convolutions reach over 65
+# (five at 1/8, three each at 1/4, 1/2 and full size, a cell of the field), but what lies beyond 40 changes the trained
+# network's picture by less than a fifth of a grey level.
+DECODER_REACH = 40
+
+
 class Decoder(nn.Module):
-    """latent [B, C, H/8, W/8], image [B, 3, H, W], skips, mask [B, 1, H, W], field (work px) and visibility at 1/4 →
-    picture [B, 3, H, W]."""
+    """latent [B, C, H/8, W/8]; image [B, 3, H, W], skip_2 and skip_4, each warped by the field (`fetch`); mask
+    [B, 1, H, W]; visibility [B, 1, H/4, W/4] → picture [B, 3, H, W]."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -68,50 +75,50 @@ class Decoder(nn.Module):
         nn.init.normal_(self.out.weight, std=0.02)
 
     def forward(
-        self,
-        latent: Tensor,
-        image: Tensor,
-        skip_2: Tensor,
-        skip_4: Tensor,
-        mask: Tensor,
-        field: Tensor,
-        visibility: Tensor,
+        self, latent: Tensor, image: Tensor, skip_2: Tensor, skip_4: Tensor, mask: Tensor, visibility: Tensor
     ) -> Tensor:
-        return self.crop(latent, image, skip_2, skip_4, mask, field, visibility, (0, 0))
-
-    def crop(
-        self,
-        latent: Tensor,
-        image: Tensor,
-        skip_2: Tensor,
-        skip_4: Tensor,
-        mask: Tensor,
-        field: Tensor,
-        visibility: Tensor,
-        corner: tuple[int, int],
-    ) -> Tensor:
-        """The picture of a window only: latent, mask, field and visibility are cut to it, image and skips are whole;
-        corner: (x, y) of the window's top-left in work pixels, a multiple of 8."""
-
-        def moved(features: Tensor, grid: Tensor, scale: int) -> Tensor:
-            """Features of the whole picture, warped, over the window's `grid` at their scale."""
-            where = pixel_grid(grid) + resize(field, grid) / scale
-            if corner != (0, 0):
-                where = where + torch.tensor(corner, device=where.device).view(1, 2, 1, 1) / scale
-            return sample(features, where)
-
-        def seen(features: Tensor, x: Tensor, scale: int) -> Tensor:
+        def seen(features: Tensor, x: Tensor) -> Tensor:
             """Warped features hidden where invisible, with the visibility beside them, for the map x at their scale."""
             shown = resize(visibility, x)
-            return torch.cat([x, moved(features, x, scale) * shown, shown], 1)
+            return torch.cat([x, features * shown, shown], 1)
 
         x = self.at_eighth(torch.cat([latent, resize(visibility, latent)], 1))
-        x = seen(skip_4, upsample(self.to_quarter(x)), 4)
-        x = seen(skip_2, upsample(self.to_half(self.at_quarter(x))), 2)
+        x = seen(skip_4, upsample(self.to_quarter(x)))
+        x = seen(skip_2, upsample(self.to_half(self.at_quarter(x))))
         x = upsample(self.to_full(self.at_half(x)))
         shown = 1 - (1 - resize(visibility, mask)) * mask
-        warped = moved(image, mask, 1)
-        out = self.out(self.at_full(torch.cat([x, warped * shown, shown], 1))).float()
+        out = self.out(self.at_full(torch.cat([x, image * shown, shown], 1))).float()
         # nothing of the photo gets through where it is hidden, all of it where it is likely to belong
         gate = (1.5 * shown - 0.25).clamp(0, 1) * torch.sigmoid(out[:, 3:] + 5)
-        return gate * warped + (1 - gate) * out[:, :3]
+        return gate * image + (1 - gate) * out[:, :3]
+
+    def render(
+        self,
+        latent: Tensor,
+        image: Tensor,
+        skip_2: Tensor,
+        skip_4: Tensor,
+        mask: Tensor,
+        field: Tensor,
+        visibility: Tensor,
+        corner: tuple[int, int] = (0, 0),
+    ) -> Tensor:
+        """The same from image and skips as they are in the source, whole, and the field [B, 2, H/4, W/4] in work
+        pixels; latent, mask, field and visibility may be a window of the picture's, whose top-left is at `corner`
+        (x, y) in work pixels, a multiple of 8."""
+        warped = fetch(image, skip_2, skip_4, field, corner)
+        return self(latent, *warped, mask, visibility)
+
+
+def fetch(
+    image: Tensor, skip_2: Tensor, skip_4: Tensor, field: Tensor, corner: tuple[int, int] = (0, 0)
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What lands where: image, skip_2 and skip_4 warped by a field [B, 2, h, w] in work pixels at 1/4, over the window
+    of 4 h by 4 w work pixels at `corner` (x, y)."""
+
+    def moved(features: Tensor, scale: int) -> Tensor:
+        at_scale = F.interpolate(field.float(), scale_factor=4.0 / scale, mode="bilinear", align_corners=False)
+        start = torch.tensor(corner, device=field.device).view(1, 2, 1, 1)
+        return sample(features, pixel_grid(at_scale) + (at_scale + start) / scale)
+
+    return moved(image, 1), moved(skip_2, 2), moved(skip_4, 4)

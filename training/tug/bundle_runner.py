@@ -15,7 +15,9 @@ import numpy as np
 import onnxruntime
 import torch
 
+from .autoencoder import fetch
 from .baselines import feather
+from .export import FETCHED
 from .geometry import warp as warp_tensor
 from .motions import Array, warp
 from .schedule import alphas
@@ -144,7 +146,13 @@ class Bundle:
                 a, after = self.alphas[time], self.alphas[times[index + 1]]
                 noise = (x - a**0.5 * x0) / (1 - a) ** 0.5
                 x = (after**0.5 * x0 + (1 - after) ** 0.5 * noise).astype(np.float32)
-        store["latent_out"] = x0
+        return self._decode(store, x0)
+
+    def _decode(self, store: dict[str, Array], latent: Array) -> Array:
+        """The whole picture of a latent at work size, float32 [H, W, 3], 0 to 255."""
+        warped = fetch(*(torch.from_numpy(store[key]) for key in (*FETCHED, "field")))
+        store |= {f"{key}_warped": value.numpy() for key, value in zip(FETCHED, warped, strict=True)}
+        store["latent_out"] = latent
         self.run("decoder", store)
         return np.clip((store["picture"][0].transpose(1, 2, 0) + 1) * 127.5, 0, 255)
 
@@ -190,9 +198,7 @@ class Bundle:
             "visibility": np.full(quarter, float(see_source), np.float32),
         }
         self.run("encoder", store)
-        store["latent_out"] = store["latent"]
-        self.run("decoder", store)
-        return np.clip(np.rint((store["picture"][0].transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)
+        return np.rint(self._decode(store, store["latent"])).astype(np.uint8)
 
 
 def _kernel(scale: tuple[float, float]) -> int:

@@ -20,11 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from . import schedule
-from .autoencoder import AutoencoderConfig, Decoder, Encoder
+from .autoencoder import DECODER_REACH, AutoencoderConfig, Decoder, Encoder, fetch
 from .dragnet import AppearanceEncoder, Denoiser, DragConfig
 from .fieldnet import FieldConfig, FieldNet
 from .weights import load_weights, pack_graph, round_weights
 
+FETCHED = ("image", "skip_2", "skip_4")
 GRAPHS: dict[str, tuple[list[str], list[str]]] = {
     "field": (["image", "mask", "drags"], ["field", "visibility", "prior"]),
     "encoder": (["image"], ["latent", "skip_2", "skip_4"]),
@@ -34,9 +35,10 @@ GRAPHS: dict[str, tuple[list[str], list[str]]] = {
         + ["point_scale"],
         ["x0"],
     ),
-    "decoder": (["latent_out", "image", "skip_2", "skip_4", "mask", "field", "visibility"], ["picture"]),
+    "decoder": (["latent_out", *(f"{name}_warped" for name in FETCHED), "mask", "visibility"], ["picture"]),
 }
 DOWNSCALE = {"image": 1, "mask": 1, "picture": 1, "skip_2": 2, "field": 4, "visibility": 4, "prior": 4, "skip_4": 4}
+DOWNSCALE |= {f"{name}_warped": DOWNSCALE[name] for name in FETCHED}
 DOWNSCALE |= {name: 8 for name in ("latent", "sample", "warped", "latent_out", "x0")}
 DOWNSCALE |= {f"ref_{k}": 32 for k in range(4)}
 
@@ -79,7 +81,9 @@ def example_store(networks: nn.ModuleDict, height: int, width: int, drags: int, 
 
     mask = torch.zeros(1, 1, height, width)
     mask[..., height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] = 1
-    points = torch.rand(1, drags, 4, generator=generator) * 0.4 + 0.3
+    handles = torch.rand(1, drags, 2, generator=generator) * 0.4 + 0.3
+    moves = torch.rand(1, drags, 2, generator=generator) * 0.1 - 0.05
+    points = torch.cat([handles, handles + moves], -1)
     store = {
         "image": normal(1, 3, height // 8, width // 8),
         "mask": mask,
@@ -94,6 +98,8 @@ def example_store(networks: nn.ModuleDict, height: int, width: int, drags: int, 
             store["sample"] = normal(*store["latent"].shape)
         if name == "decoder":
             store["latent_out"] = store["x0"]
+            warped = fetch(*(store[key] for key in FETCHED), store["field"])
+            store |= {f"{key}_warped": value for key, value in zip(FETCHED, warped, strict=True)}
         with torch.no_grad():
             result = networks[name](*(store[key] for key in inputs))
         result = result if isinstance(result, tuple) else (result,)
@@ -194,6 +200,7 @@ def export_bundle(
         "size": {"area": 262144, "multiple": 64, "minSide": 256},
         "latent": {"channels": networks["denoiser"].config.latent, "downscale": 8},
         "field": {"downscale": 4},
+        "decoder": {"reach": DECODER_REACH},
         "schedule": {
             "kind": "scaled_linear",
             "betaStart": schedule.BETA_START,

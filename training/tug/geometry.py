@@ -68,6 +68,35 @@ def shepard(distances: Tensor, values: Tensor, ground: Tensor | None = None) -> 
     return torch.cat([x, y], 1) / total
 
 
+def moving_least_squares(distances: Tensor, points: Tensor, values: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Displacements (rigid, similar), each [B, 2, H, W], by moving least squares (Schaefer et al. 2006): every place is
+    moved by the rotation, or the rotation and scale, that fits the points around it best.
+
+    distances [B, N, H, W] (squared) from grid [1, 2, H, W] to points [B, N, 2], which move by values [B, N, 2]. One
+    point alone moves everything by its own value; points further than 3,000 px (padding) weigh nothing."""
+    near = distances + 0.02
+    weights = (distances < 1e7).float() / (near * near.sqrt())
+    weights = weights / (weights.sum(1, keepdim=True) + 1e-20)
+
+    def mean(of: Tensor) -> Tensor:
+        return (weights * of).sum(1, keepdim=True)
+
+    px, py = points[:, :, 0, None, None], points[:, :, 1, None, None]
+    vx, vy = values[:, :, 0, None, None], values[:, :, 1, None, None]
+    mean_px, mean_py, mean_vx, mean_vy = mean(px), mean(py), mean(vx), mean(vy)
+    ax, ay = px - mean_px, py - mean_py
+    bx, by = ax + vx - mean_vx, ay + vy - mean_vy
+    # as complex numbers, the factor that takes the points' offsets a from their mean to where they go, b
+    real, imaginary, spread = mean(ax * bx + ay * by) + 1e-3, mean(ax * by - ay * bx), mean(ax * ax + ay * ay) + 1e-3
+    dx, dy = grid[:, :1] - mean_px, grid[:, 1:] - mean_py
+
+    def moved(size: Tensor) -> Tensor:
+        c, s = real / size, imaginary / size
+        return torch.cat([c * dx - s * dy - dx + mean_vx, s * dx + c * dy - dy + mean_vy], 1)
+
+    return moved((real * real + imaginary * imaginary + 1e-12).sqrt()), moved(spread)
+
+
 def disks(distances: Tensor, radius: float = 1.5) -> Tensor:
     """Soft disks around points: squared distances [B, N, H, W] → [B, 1, H, W] in [0, 1]."""
     return torch.exp(distances / (-2 * radius * radius)).amax(1, keepdim=True)

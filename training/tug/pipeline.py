@@ -2,7 +2,7 @@
 
 1. field and visibility from picture, mask, drags      2. latent and skips of the source; its reference tokens
 3. x_T = noised warp of the latent                     4. per timestep: x0, then DDIM to the next
-5. decode with the photo, skips, field and visibility  6. outside the mask: the photo's own pixels
+5. decode with the warped photo and skips, visibility  6. outside the mask: the photo's own pixels
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from . import schedule
+from .autoencoder import fetch
 from .cases import Case
 from .geometry import resize, warp
 from .motions import Array
@@ -66,7 +67,7 @@ def edit(networks: nn.ModuleDict, case: Case, steps: int = 4, seed: int = 0, com
         x0 = networks["denoiser"](x, t, warped, mask, field, visibility, *references, torch.ones(1))
         if index + 1 < len(times):
             x = schedule.ddim(x, x0, a[time][None], a[times[index + 1]][None])
-    picture = networks["decoder"](x0, image, skip_2, skip_4, mask, field, visibility)
+    picture = networks["decoder"](x0, *fetch(image, skip_2, skip_4, field), mask, visibility)
     pictures = [picture, warp(image, resize(field, image)), warp(image, resize(prior, image))]
     if composite:
         pictures = [image + mask * (p - image) for p in pictures]

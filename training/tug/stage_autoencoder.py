@@ -86,7 +86,7 @@ class AutoencoderStage:
         amount = self.config.noise * torch.rand(len(latent), 1, 1, 1, device=latent.device)
         noisy = latent + amount * torch.randn_like(latent)
         seen = F.avg_pool2d(shown, 4)
-        picture = decoder(noisy, source, skip_2, skip_4, torch.ones_like(shown), field, seen)
+        picture = decoder.render(noisy, source, skip_2, skip_4, torch.ones_like(shown), field, seen)
         hidden = 1 - F.interpolate(seen, size=shown.shape[-2:], mode="bilinear")
         error = (picture - target).abs().mean(1, keepdim=True)
         pixel = (error * (0.5 + hidden)).mean()

@@ -172,7 +172,7 @@ class DragStage:
                 return t[i : i + 1, :, y // s : (y + side) // s, x // s : (x + side) // s]
 
             pictures.append(
-                self.decoder.crop(
+                self.decoder.render(
                     cut(x0, 8),
                     batch["source"][i : i + 1],
                     skip_2[i : i + 1],

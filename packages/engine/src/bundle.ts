@@ -104,6 +104,8 @@ const warp = z.object({
   ...common,
   family: z.literal('warp'),
   field: z.object({ downscale: z.int().positive() }),
+  /** work pixels around a part of the picture on which what the decoder makes of it depends; left out = all of them */
+  decoder: z.object({ reach: z.int().nonnegative() }).optional(),
   schedule: z.object({
     ...noise,
     prediction: z.literal('x0'),

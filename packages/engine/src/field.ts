@@ -2,6 +2,7 @@
  * The dense backward field: out(x) = source(x + field(x)). Planar float32 grids; pixel centres lie at half-integers, so this matches
  * torch's grid_sample(align_corners=False, padding_mode='border') and interpolate(mode='bilinear', align_corners=False).
  */
+import { type Rect, wholeOf } from './geometry.js';
 
 /** [channels, height, width], planar */
 export interface Grid {
@@ -36,24 +37,6 @@ export function axis(count: number, start: number, step: number, length: number)
   return { low, high, weight };
 }
 
-/** Resizes every plane bilinearly (no antialiasing: halving averages 2×2) and multiplies the values by `gain`. */
-export function resizeGrid(grid: Grid, height: number, width: number, gain = 1): Grid {
-  const xs = axis(width, (0.5 * grid.width) / width, grid.width / width, grid.width);
-  const ys = axis(height, (0.5 * grid.height) / height, grid.height / height, grid.height);
-  const out = new Float32Array(grid.channels * height * width);
-  const row = new Float32Array(grid.width);
-  for (let c = 0, o = 0; c < grid.channels; c++) {
-    for (let y = 0; y < height; y++) {
-      gridRow(grid, c, ys, y, row);
-      for (let x = 0; x < width; x++, o++) {
-        out[o] =
-          gain * lerp(row[xs.low[x] as number] as number, row[xs.high[x] as number] as number, xs.weight[x] as number);
-      }
-    }
-  }
-  return { data: out, channels: grid.channels, height, width };
-}
-
 /** One row of a channel, interpolated between the two grid rows around position `y` of the axis. */
 export function gridRow(grid: Grid, channel: number, ys: Axis, y: number, out: Float32Array): void {
   const plane = channel * grid.height * grid.width;
@@ -64,6 +47,19 @@ export function gridRow(grid: Grid, channel: number, ys: Axis, y: number, out: F
 }
 
 export const lerp = (a: number, b: number, t: number): number => a + (b - a) * t;
+
+/** The cells of every plane within `window`. */
+export function cropGrid({ data, channels, height, width }: Grid, window: Rect): Grid {
+  const size = { height: window.bottom - window.top, width: window.right - window.left };
+  const out = new Float32Array(channels * size.height * size.width);
+  for (let c = 0, o = 0; c < channels; c++) {
+    for (let y = window.top; y < window.bottom; y++, o += size.width) {
+      const row = (c * height + y) * width;
+      out.set(data.subarray(row + window.left, row + window.right), o);
+    }
+  }
+  return { data: out, channels, ...size };
+}
 
 /** Every plane of […, h, w] at half its size, averaged 2×2 and multiplied by `gain`. h and w must be even. */
 export function halve(data: Float32Array, width: number, gain = 1): Float32Array {
@@ -77,41 +73,64 @@ export function halve(data: Float32Array, width: number, gain = 1): Float32Array
   return out;
 }
 
-/** Warps every plane of `source` by `field` [2, h, w] = (dx, dy) of the same size, in source pixels. Bilinear, border repeated. */
-export function warpGrid(source: Grid, field: Grid): Grid {
+/**
+ * Every plane of `source` warped by a field in pixels of which one is `scale` cells of the source, over the part `window` of the result
+ * (in the source's cells). The field may have another resolution; it is interpolated.
+ */
+export function warpWindow(source: Grid, field: Grid, window: Rect, scale: number): Grid {
   const { data, channels, height, width } = source;
-  if (field.height !== height || field.width !== width) {
-    throw new RangeError(`field is ${field.width}×${field.height}, source ${width}×${height}`);
-  }
-  const plane = height * width;
-  const out = new Float32Array(data.length);
-  for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, i++) {
-      const sx = Math.min(Math.max(x + (field.data[i] as number), 0), width - 1);
-      const sy = Math.min(Math.max(y + (field.data[plane + i] as number), 0), height - 1);
-      const x0 = Math.floor(sx);
-      const y0 = Math.floor(sy);
-      const x1 = Math.min(x0 + 1, width - 1);
-      const y1 = Math.min(y0 + 1, height - 1);
-      const wx = sx - x0;
-      const wy = sy - y0;
-      for (let p = 0; p < data.length; p += plane) {
-        const a = data[p + y0 * width + x0] as number;
-        const b = data[p + y0 * width + x1] as number;
-        const c = data[p + y1 * width + x0] as number;
-        const d = data[p + y1 * width + x1] as number;
-        const upper = a + (b - a) * wx;
-        out[p + i] = upper + (c + (d - c) * wx - upper) * wy;
+  const wide = window.right - window.left;
+  const tall = window.bottom - window.top;
+  const cellX = field.width / width;
+  const cellY = field.height / height;
+  const xs = axis(wide, (window.left + 0.5) * cellX, cellX, field.width);
+  const ys = axis(tall, (window.top + 0.5) * cellY, cellY, field.height);
+  const dx = new Float32Array(field.width);
+  const dy = new Float32Array(field.width);
+  const upper = new Int32Array(wide);
+  const lower = new Int32Array(wide);
+  const right = new Int32Array(wide);
+  const wx = new Float32Array(wide);
+  const wy = new Float32Array(wide);
+  const out = new Float32Array(channels * tall * wide);
+  for (let y = 0; y < tall; y++) {
+    gridRow(field, 0, ys, y, dx);
+    gridRow(field, 1, ys, y, dy);
+    for (let x = 0; x < wide; x++) {
+      const low = xs.low[x] as number;
+      const high = xs.high[x] as number;
+      const t = xs.weight[x] as number;
+      const moveX = scale * lerp(dx[low] as number, dx[high] as number, t);
+      const moveY = scale * lerp(dy[low] as number, dy[high] as number, t);
+      const sx = Math.min(Math.max(window.left + x + moveX, 0), width - 1);
+      const sy = Math.min(Math.max(window.top + y + moveY, 0), height - 1);
+      const column = Math.floor(sx);
+      const row = Math.floor(sy);
+      upper[x] = row * width + column;
+      lower[x] = Math.min(row + 1, height - 1) * width + column;
+      right[x] = column + 1 < width ? 1 : 0;
+      wx[x] = sx - column;
+      wy[x] = sy - row;
+    }
+    for (let c = 0; c < channels; c++) {
+      const plane = c * height * width;
+      for (let x = 0, o = (c * tall + y) * wide; x < wide; x++, o++) {
+        const above = plane + (upper[x] as number);
+        const below = plane + (lower[x] as number);
+        const next = right[x] as number;
+        const t = wx[x] as number;
+        out[o] = lerp(
+          lerp(data[above] as number, data[above + next] as number, t),
+          lerp(data[below] as number, data[below + next] as number, t),
+          wy[x] as number,
+        );
       }
     }
   }
-  return { data: out, channels, height, width };
+  return { data: out, channels, height: tall, width: wide };
 }
 
-/**
- * The source latent warped by the field: the field, in work pixels on its own grid, is brought to the latent's grid and unit.
- * `downscale` is work pixels per latent pixel.
- */
+/** The source latent warped by a field in work pixels, of which one latent pixel has `downscale`. */
 export function warpLatent(latent: Grid, field: Grid, downscale: number): Grid {
-  return warpGrid(latent, resizeGrid(field, latent.height, latent.width, 1 / downscale));
+  return warpWindow(latent, field, wholeOf(latent), 1 / downscale);
 }

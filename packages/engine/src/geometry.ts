@@ -56,6 +56,13 @@ export function toWork(view: View, p: PhotoPoint): WorkPoint {
 export const width = (r: Rect): number => r.right - r.left;
 export const height = (r: Rect): number => r.bottom - r.top;
 export const sizeOf = (r: Rect): Size => ({ width: width(r), height: height(r) });
+export const wholeOf = ({ width, height }: Size): Rect => ({ left: 0, top: 0, right: width, bottom: height });
+export const scaled = ({ left, top, right, bottom }: Rect, by: number): Rect => ({
+  left: left * by,
+  top: top * by,
+  right: right * by,
+  bottom: bottom * by,
+});
 export const diagonal = (size: Size): number => Math.hypot(size.width, size.height);
 export const dragLength = (d: { handle: Point; target: Point }): number =>
   Math.hypot(d.target.x - d.handle.x, d.target.y - d.handle.y);
@@ -87,7 +94,7 @@ export function planView(photo: Size, maskBox: Rect, rules: SizeRules): View {
 }
 
 function chooseRegion(photo: Size, box: Rect, rules: SizeRules): Rect {
-  const whole: Rect = { left: 0, top: 0, right: photo.width, bottom: photo.height };
+  const whole = wholeOf(photo);
   if (photo.width * photo.height <= rules.area * AREA_SLACK) return whole;
 
   const margin = CONTEXT * Math.max(width(box), height(box));

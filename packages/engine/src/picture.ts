@@ -3,7 +3,7 @@
  * Pure functions; the long ones work on a range of rows, so that the caller can breathe between bands.
  */
 import { axis, type Grid, gridRow, lerp } from './field.js';
-import { height, type Rect, type Size, type View, width } from './geometry.js';
+import { height, type Rect, type Size, type View, wholeOf, width } from './geometry.js';
 
 /** Interleaved RGB bytes, row-major. */
 export type Rgb = Uint8Array;
@@ -23,14 +23,22 @@ export function toTensor(rgb: Rgb, size: Size): Float32Array {
   return out;
 }
 
-/** [3, H, W] in [−1, 1] → RGB bytes within `window`, clamped; the rest stays black. Undefined if any value there is not finite. */
-export function toRgb(tensor: Float32Array, size: Size, window: Rect = whole(size)): Rgb | undefined {
-  const plane = size.width * size.height;
-  const out = new Uint8ClampedArray(3 * plane);
+/**
+ * [3, h, w] in [−1, 1], the part `covered` of a picture of `size` → the picture's RGB bytes within `window`, clamped; the rest stays
+ * black. Undefined if any value there is not finite.
+ */
+export function toRgb(
+  tensor: Float32Array,
+  size: Size,
+  window: Rect = wholeOf(size),
+  covered: Rect = wholeOf(size),
+): Rgb | undefined {
+  const plane = width(covered) * height(covered);
+  const out = new Uint8ClampedArray(3 * size.width * size.height);
   let check = 0;
   for (let y = window.top; y < window.bottom; y++) {
-    const end = y * size.width + window.right;
-    for (let i = y * size.width + window.left, o = 3 * i; i < end; i++, o += 3) {
+    const row = (y - covered.top) * width(covered) - covered.left;
+    for (let i = row + window.left, o = 3 * (y * size.width + window.left); i < row + window.right; i++, o += 3) {
       const r = tensor[i] as number;
       const g = tensor[plane + i] as number;
       const b = tensor[2 * plane + i] as number;
@@ -42,8 +50,6 @@ export function toRgb(tensor: Float32Array, size: Size, window: Rect = whole(siz
   }
   return check === 0 ? new Uint8Array(out.buffer) : undefined;
 }
-
-const whole = ({ width, height }: Size): Rect => ({ left: 0, top: 0, right: width, bottom: height });
 
 /**
  * `image` [3, H, W] in [−1, 1] warped by a field in its own pixels (on whatever grid), bilinear, border repeated: RGB bytes of `size`,

@@ -3,13 +3,14 @@
  * of bundles; the arithmetic of a step is in scheduler.ts.
  */
 
-import type { Size, View } from './geometry.js';
+import { type Size, sizeOf, type View } from './geometry.js';
 import { startFromPrior } from './noise.js';
 import { allFinite, type Rgb, renderPreview, toRgb } from './picture.js';
 import { encodePreview, previewSize } from './raster.js';
 import type { Settings } from './request.js';
 import type { Store, Tensor } from './runtime.js';
 import {
+  decodedPart,
   type Frame,
   finite,
   halfStore,
@@ -94,7 +95,7 @@ export async function* sample(
       await breathe();
       small ??= await clock.time(
         'preview',
-        () => (previewView(frame.view) !== frame.view && halfStore(machine.runtime, family.decoder, scene)) || false,
+        () => (previewView(frame.view) !== frame.view && halfStore(family.decoderSources(machine), scene)) || false,
       );
       yield await previewOf(run, small || store, latent, step);
     }
@@ -119,13 +120,16 @@ async function predict(run: Run, store: Store, i: number, alpha: number): Promis
   return finite(allFinite(x0) ? x0 : undefined, 'the denoiser');
 }
 
-/** latent_out of the store → [size, RGB] */
+/** latent_out of the store → [size, RGB], where it is shown */
 async function decode(run: Run, store: Store, size: Size): Promise<Rgb> {
   const { machine, clock } = run;
-  clock.add('decoder', await machine.runtime.run(machine.family.decoder, store));
-  const picture = take(machine.bundle, store, 'picture', { channels: 3, ...size });
+  const { bundle, family, runtime } = machine;
   const shown = shownWindow(run.frame, size);
-  return finite(await clock.time('composite', () => toRgb(picture.data, size, shown)), 'the decoder');
+  const part = decodedPart(family, shown, size);
+  const inputs = await clock.time('composite', () => family.decoderInputs(machine, store, part));
+  clock.add('decoder', await runtime.run(family.decoder, inputs));
+  const picture = take(bundle, inputs, 'picture', { channels: 3, ...sizeOf(part) });
+  return finite(await clock.time('composite', () => toRgb(picture.data, size, shown, part)), 'the decoder');
 }
 
 /** An unfinished x̂_0, decoded for a preview: at half size if `store` holds the halved inputs, a quarter of the cost. */

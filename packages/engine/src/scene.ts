@@ -15,6 +15,7 @@ import {
   toWork,
   type View,
   type WorkPoint,
+  wholeOf,
   width,
 } from './geometry.js';
 import { type Mask, workMask } from './mask.js';
@@ -66,6 +67,15 @@ export interface Machine {
 export interface Family {
   /** takes `latent_out` and what else it needs, makes `picture` */
   readonly decoder: GraphName;
+
+  /** pixels around a part of the picture on which what the decoder makes of it depends; undefined = it makes all or nothing */
+  readonly decoderReach: number | undefined;
+
+  /** Names of what decoding looks at in a scene's store: `latent_out` and what a preview's store needs at half its size. */
+  decoderSources(machine: Machine): readonly string[];
+
+  /** The decoder's inputs for the part `window` of the picture that `store` is for; its sides lie on the latent's grid. */
+  decoderInputs(machine: Machine, store: Store, window: Rect): Store;
 
   /** Brings the photo's region before the networks, with a dense field that says where every pixel comes from. */
   openScene(
@@ -146,6 +156,23 @@ export function shownWindow(frame: Frame, size: Size): Rect {
   };
 }
 
+/** Sides of decoded parts are multiples of so many pixels: few different sizes, so that the runtime reuses its memory. */
+const PART = 32;
+
+/** The part of a picture of `size` to decode so that `shown` comes out as if all of it had been decoded. */
+export function decodedPart(family: Family, shown: Rect, size: Size): Rect {
+  const reach = family.decoderReach;
+  if (reach === undefined) return wholeOf(size);
+  const low = (at: number): number => Math.max(0, Math.floor((at - reach) / PART) * PART);
+  const high = (at: number, end: number): number => Math.min(end, Math.ceil((at + reach) / PART) * PART);
+  return {
+    left: low(shown.left),
+    top: low(shown.top),
+    right: high(shown.right, size.width),
+    bottom: high(shown.bottom, size.height),
+  };
+}
+
 /**
  * Puts tensors that depend on nothing but `key` into the store: from the cache if an earlier edit made them, else by `make`, which
  * returns their names. Returns whether they were cached.
@@ -167,12 +194,13 @@ export async function recall(
 }
 
 /**
- * The decoder's inputs at half their size, for previews at a quarter of the cost: everything averaged 2×2, the field in the smaller
- * pixels. Undefined if the decoder takes something that has no size. `latent_out`, which changes with every step, is left out.
+ * What decoding looks at, at half its size, for previews at a quarter of the cost: everything averaged 2×2, the field in the smaller
+ * pixels. Undefined if something of it has no size. `latent_out`, which changes with every step, is left out.
  */
-export function halfStore(runtime: Runtime, decoder: GraphName, scene: Scene): Store | undefined {
-  const names = ['image', ...runtime.inputs(decoder).filter((name) => !['image', 'latent_out'].includes(name))];
-  const halved = names.map((name) => [name, halfTensor(scene.store.get(name), name === 'field' ? 0.5 : 1)] as const);
+export function halfStore(names: readonly string[], scene: Scene): Store | undefined {
+  const halved = names
+    .filter((name) => name !== 'latent_out')
+    .map((name) => [name, halfTensor(scene.store.get(name), name === 'field' ? 0.5 : 1)] as const);
   return halved.every((entry): entry is readonly [string, Tensor] => entry[1] !== undefined)
     ? new Map(halved)
     : undefined;

@@ -3,13 +3,48 @@
  * Graphs field, encoder, appearance, denoiser, decoder; see edit.ts for their tensors.
  */
 import type { WarpBundle } from './bundle.js';
-import { warpLatent } from './field.js';
-import type { Tensor } from './runtime.js';
+import { cropGrid, type Grid, warpLatent, warpWindow } from './field.js';
+import { type Rect, scaled } from './geometry.js';
+import type { Store, Tensor } from './runtime.js';
 import { type Family, latentSize, layScene, recall, take } from './scene.js';
+
+/** A tensor of the decoder that is another one, warped by the field. */
+const WARPED = '_warped';
+
+/**
+ * The decoder's inputs for a window of the picture: the image and the encoder's features as they land there, all else cut to it. (A
+ * graph could warp, but ONNX Runtime's GridSample takes five times as long as this, since it works out every place anew for each channel.)
+ */
+function decoderInputs(names: readonly string[], store: Store, window: Rect): Store {
+  const part: Store = new Map();
+  const { width: pixels } = gridOf(store, 'mask');
+  for (const name of names) {
+    const source = name.endsWith(WARPED) ? name.slice(0, -WARPED.length) : name;
+    if (!store.has(source)) continue;
+    const grid = gridOf(store, source);
+    const scale = grid.width / pixels;
+    const cells = scaled(window, scale);
+    const { data, channels, height, width } =
+      source === name ? cropGrid(grid, cells) : warpWindow(grid, gridOf(store, 'field'), cells, scale);
+    part.set(name, { data, dims: [1, channels, height, width] });
+  }
+  return part;
+}
+
+function gridOf(store: Store, name: string): Grid {
+  const { data, dims } = store.get(name) as Tensor;
+  const [, channels, height, width] = dims as [number, number, number, number];
+  return { data, channels, height, width };
+}
 
 export function warpFamily(bundle: WarpBundle): Family {
   return {
     decoder: 'decoder',
+    decoderReach: bundle.decoder?.reach,
+    decoderSources: ({ runtime }) => [
+      ...new Set(['image', 'mask', 'field', ...runtime.inputs('decoder').map((name) => name.replace(WARPED, ''))]),
+    ],
+    decoderInputs: ({ runtime }, store, window) => decoderInputs(runtime.inputs('decoder'), store, window),
 
     async openScene(machine, frame, photo, photoDrags, key, clock) {
       const { work } = frame.view;

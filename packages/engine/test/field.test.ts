@@ -1,20 +1,21 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { type Grid, resizeGrid, warpGrid, warpLatent } from '../src/field.js';
+import { cropGrid, type Grid, halve, warpLatent, warpWindow } from '../src/field.js';
+import { wholeOf } from '../src/geometry.js';
 
 /** Made by PyTorch, see make_warp.py beside it. */
 const golden = JSON.parse(readFileSync(new URL('./fixtures/warp.json', import.meta.url), 'utf8')) as {
   height: number;
   width: number;
   source: number[];
-  field: number[];
-  warped: number[];
-  half: number[];
-  larger: number[];
+  warps: { height: number; width: number; field: number[]; scale: number; warped: number[] }[];
 };
-const size = { height: golden.height, width: golden.width };
-const source: Grid = { data: Float32Array.from(golden.source), channels: 3, ...size };
-const field: Grid = { data: Float32Array.from(golden.field), channels: 2, ...size };
+const source: Grid = { ...golden, data: Float32Array.from(golden.source), channels: 3 };
+const warps = golden.warps.map((each) => ({
+  ...each,
+  size: `${each.width}×${each.height}`,
+  field: { data: Float32Array.from(each.field), channels: 2, height: each.height, width: each.width },
+}));
 
 function expectClose(actual: Float32Array, expected: readonly number[], tolerance = 1e-5): void {
   expect(actual.length).toBe(expected.length);
@@ -22,26 +23,26 @@ function expectClose(actual: Float32Array, expected: readonly number[], toleranc
   expect(worst).toBeLessThan(tolerance);
 }
 
-describe('the dense field agrees with PyTorch', () => {
-  it('warps like grid_sample(align_corners=False, padding_mode="border")', () => {
-    expectClose(warpGrid(source, field).data, golden.warped);
+describe.each(warps)('a field of $size', ({ field, scale, warped }) => {
+  it('warps like grid_sample(align_corners=False, padding_mode="border") after interpolate(mode="bilinear")', () => {
+    expectClose(warpWindow(source, field, wholeOf(source), scale).data, warped);
   });
 
-  it('resizes like interpolate(mode="bilinear", align_corners=False), down and up', () => {
-    expectClose(resizeGrid(source, 3, 5).data, golden.half);
-    expectClose(resizeGrid(source, 16, 21).data, golden.larger);
+  it('warps a window as it does that part of the whole', () => {
+    const window = { left: 2, top: 1, right: 6, bottom: 4 };
+    const whole = warpWindow(source, field, wholeOf(source), scale);
+    expect(warpWindow(source, field, window, scale)).toEqual(cropGrid(whole, window));
   });
 });
 
 describe('units', () => {
   it('a field of zeros changes nothing', () => {
-    const zero = { ...field, data: new Float32Array(field.data.length) };
-    expect(warpGrid(source, zero).data).toEqual(source.data);
+    const zero = { data: new Float32Array(2 * source.height * source.width), channels: 2, height: 6, width: 9 };
+    expect(warpWindow(source, zero, wholeOf(source), 1).data).toEqual(source.data);
   });
 
-  it('halving a grid averages 2×2 and the gain converts its unit', () => {
-    const grid: Grid = { data: Float32Array.of(8, 16, 24, 32), channels: 1, height: 2, width: 2 };
-    expect([...resizeGrid(grid, 1, 1, 1 / 8).data]).toEqual([2.5]);
+  it('halving averages 2×2 and the gain converts its unit', () => {
+    expect([...halve(Float32Array.of(8, 16, 24, 32), 2, 1 / 8)]).toEqual([2.5]);
   });
 
   it('brings a field in work pixels on a quarter grid to a latent on an eighth grid', () => {

@@ -6,6 +6,7 @@ import { cp, readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openObservedEngine } from '../src/engine.js';
 import { type EditOptions, type Engine, NOISE_PRIORS } from '../src/index.js';
+import type { Tensor } from '../src/runtime.js';
 import { BUNDLE, collect, drag, ellipse, picture, pixels, scratch } from './helpers.js';
 
 let dir: Awaited<ReturnType<typeof scratch>>;
@@ -93,3 +94,34 @@ describe('every option of the method', () => {
     expect(short.started.totalSteps).toBe(2);
   });
 });
+
+it.each(['fp32', 'int8'] as const)(
+  'decodes only what is shown, which comes out as if all of it had been, in %s',
+  async (precision) => {
+    await using whole = await scratch();
+    await cp(BUNDLE, whole.folder, { recursive: true });
+    const { decoder, ...json } = JSON.parse(await readFile(whole.file('bundle.json'), 'utf8'));
+    expect(decoder.reach).toBeGreaterThan(0);
+    await writeFile(whole.file('bundle.json'), JSON.stringify(json));
+    const input = { image: await picture(512, 512), drags: [drag(170, 260, 210, 240)], seed: 2, options: { steps: 2 } };
+    const edited = async (folder: string) => {
+      let area = 0;
+      const observe = (name: string, inputs: ReadonlyMap<string, Tensor>) => {
+        const [, , h = 0, w = 0] = inputs.get('mask')?.dims ?? [];
+        if (name === 'decoder') area = h * w;
+      };
+      const open = await openObservedEngine(folder, { device: 'cpu', precision }, observe);
+      const { image } = await collect(open, { ...input, mask: await ellipse(512, 512, 180, 250, 90, 70) });
+      await open.close();
+      return { image: await pixels(image), area };
+    };
+    const [part, all] = [await edited(BUNDLE), await edited(whole.folder)];
+    expect(all.area).toBe(512 * 512);
+    expect(part.area).toBeLessThan(0.6 * all.area);
+    const worst = part.image.data.reduce(
+      (most, byte, i) => Math.max(most, Math.abs(byte - (all.image.data[i] as number))),
+      0,
+    );
+    expect(worst).toBeLessThanOrEqual(1);
+  },
+);

@@ -30,6 +30,9 @@ const FIELD_DOWNSCALE = 4;
 export function lightningDragFamily(bundle: LightningDragBundle): Family {
   return {
     decoder: 'vae_decoder',
+    decoderReach: undefined, // its attention and norms look at all of it
+    decoderSources: () => ['image', 'latent_out'],
+    decoderInputs: (_machine, store) => new Map(store),
 
     async openScene(machine, frame, photo, photoDrags, key, clock) {
       const { work } = frame.view;
