@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { overPicture, pull, shownPicture, waitForDrags, watchPictures } from './editor.js';
+import { crowdedPanels, overPicture, pull, shownPicture, waitForDrags, watchPictures } from './editor.js';
 import { findChromium, launchBrowser, type Person, type RunningBrowser, type RunningTug, startTug } from './tug.js';
 
 const chromium = findChromium();
@@ -141,6 +141,31 @@ describe.skipIf(chromium === null)('one person (skipped where there is no Chromi
     expect(overflow).toBeLessThanOrEqual(0);
     expect(phone.errors).toEqual([]);
     await phone.context.close();
+  });
+
+  test('panels keep clear of one another at every width, a result in review among them', async () => {
+    await ana.page.goto(tug.url);
+    await ana.page.getByTestId('sample-dogs').click();
+    await ana.page.waitForURL(/\/c\/.+/);
+    await shownPicture(ana.page, 'head');
+    await pull(ana.page, [0.4, 0.4], [0.5, 0.4]);
+    await waitForDrags(ana.page, 1);
+    await ana.page.getByTestId('candidates-2').click();
+    await ana.page.getByTestId('steps-1').click();
+    await ana.page.getByTestId('run').click();
+    await ana.page.getByTestId('review').waitFor();
+    await shownPicture(ana.page, 'candidate');
+    for (const [width, height] of [
+      [1680, 1000],
+      [1366, 768],
+      [1280, 800],
+      [1024, 768],
+      [820, 1100],
+      [390, 844],
+    ] as const) {
+      await ana.page.setViewportSize({ width, height });
+      expect([width, ...(await crowdedPanels(ana.page))]).toEqual([width]);
+    }
   });
 
   test('no error was shown on the console but the refused upload', () => {

@@ -72,3 +72,30 @@ export async function waitForDrags(page: Page, count: number): Promise<void> {
     count,
   );
 }
+
+/** Pairs of floating panels that lie over one another, and panels that run off the page, in words. */
+export function crowdedPanels(page: Page): Promise<string[]> {
+  return page.evaluate(() => {
+    const panels = [...document.querySelectorAll<HTMLElement>('.shadow-panel')]
+      .filter((panel) => panel.checkVisibility({ opacityProperty: true, visibilityProperty: true }))
+      .map((panel) => ({
+        panel,
+        name: panel.dataset.testid ?? panel.getAttribute('aria-label') ?? panel.textContent.slice(0, 24),
+        box: panel.getBoundingClientRect(),
+      }))
+      .filter(({ box }) => box.width > 0 && box.height > 0);
+    if (panels.length < 3) throw new Error(`only ${panels.length} floating panels were found`);
+    const over = (a: DOMRect, b: DOMRect): boolean =>
+      a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+    const off = panels.filter(
+      ({ box }) => box.left < -1 || box.top < -1 || box.right > innerWidth + 1 || box.bottom > innerHeight + 1,
+    );
+    const pairs = panels.flatMap((one, i) =>
+      panels
+        .slice(i + 1)
+        .filter((two) => over(one.box, two.box) && !one.panel.contains(two.panel) && !two.panel.contains(one.panel))
+        .map((two) => `${one.name} over ${two.name}`),
+    );
+    return [...pairs, ...off.map(({ name }) => `${name} off the page`)];
+  });
+}
