@@ -27,6 +27,7 @@ export async function measureSd15({ bundle, rounds, threads, python, checkpoints
   const { graphs, name } = JSON.parse(await readFile(path.join(bundle, 'bundle.json'), 'utf8'));
   const file = (graph) => path.join(bundle, graphs[graph].file);
   const edits = await measureEdits(bundle, threads);
+  const memory = process.resourceUsage().maxRSS / 2 ** 20;
   const inputs = { unet: edits.unet, appearance: edits.appearance };
   progress('PyTorch reads the checkpoint');
   const compared = python !== undefined && checkpoints !== undefined;
@@ -81,7 +82,21 @@ export async function measureSd15({ bundle, rounds, threads, python, checkpoints
   await torch?.close();
   progress('');
   const alone = 2 * sum(kinds.map((kind) => kind.count * kind.ms));
-  return { name, rounds, steps, once, alone, gflop: 2 * gflop, machine, where, loaded, compared, python, ...edits };
+  return {
+    name,
+    rounds,
+    steps,
+    once,
+    alone,
+    gflop: 2 * gflop,
+    machine,
+    where,
+    loaded,
+    compared,
+    python,
+    memory,
+    ...edits,
+  };
 }
 
 /** What whole edits show: the stages with and without a cache, fewer guided steps, and the tensors that all else is measured on. */
@@ -142,7 +157,7 @@ function withScale(inputs, scale) {
 }
 
 export function renderSd15(found) {
-  const { name, info, rounds, steps, once, alone, gflop, loaded, compared, python, first, second } = found;
+  const { name, info, rounds, steps, once, alone, gflop, loaded, compared, python, first, second, memory } = found;
   const ours = median(steps.engine);
   const row = (label, value) => [
     label,
@@ -183,6 +198,7 @@ export function renderSd15(found) {
   lines.push(
     `Paid once a picture, for all steps and candidates: the appearance encoder, ${ms(median(once.engine))} ms${theirs}. Whole edits show what the cache saves:`,
     table(edits),
+    `The engine's process, all networks open, held at most ${memory.toFixed(1)} GB during these edits.`,
     renderRoofline(found.where, found.machine),
     renderGuided(found.guided),
   );
