@@ -100,6 +100,18 @@ def test_field_is_exact_at_every_drag_and_zero_outside() -> None:
     assert (field.abs().sum(1, keepdim=True)[outside] == 0).all() and (visibility[outside] == 1).all()
 
 
+def test_more_or_less_follows_a_drag_but_the_drag_is_met() -> None:
+    torch.manual_seed(2)
+    network = FieldNet(FIELD).eval()
+    image, mask = torch.rand(1, 3, 48, 48), torch.ones(1, 1, 48, 48)
+    drags = torch.tensor([[[20.5, 24.5, 26.5, 24.5], [40.5, 24.5, 40.5, 24.5]]])
+    with torch.no_grad():
+        answers = [network.at_net_size(image, mask, drags, torch.tensor([f])).forward for f in (-4.0, 0.0, 4.0)]
+    moved = [float(field[:, 0].abs().mean()) for field in answers]
+    assert moved[0] < 0.7 * moved[1] and moved[1] < 0.8 * moved[2]
+    assert all(abs(float(field[0, 0, 24, 20]) - 6) < 0.3 for field in answers)
+
+
 def test_padding_drags_change_nothing() -> None:
     torch.manual_seed(1)
     network = FieldNet(FIELD).eval()

@@ -115,6 +115,8 @@ class Bundle:
             "mask": inside.astype(np.float32)[None, None],
             "drags": (np.asarray(drags, np.float32) * np.tile(scale, 2))[None].astype(np.float32),
         }
+        # bundles whose field network is not asked how much follows a drag have no list
+        store["follow"] = np.array(self.manifest.get("field", {}).get("follow", [0.0])[:1], np.float32)
         for name in ("field", "encoder", "appearance"):
             self.run(name, store)
         latent = torch.from_numpy(store["latent"])

@@ -76,7 +76,7 @@ def deform_in_place(rng: np.random.Generator, source: Array, cut: Array | None) 
     if np.hypot(*np.moveaxis(total, -1, 0)).max() < 0.015 * min(height, width):
         return None
     target = warp(source, total)
-    drags = sample_drags(rng, total, np.maximum.reduce(parts), mask, PINNED, pivots=True)
+    drags = sample_drags(rng, total, np.maximum.reduce(parts), mask, PINNED)
     if drags is None:
         return None
     return Case(source, mask, drags, target, total, np.ones((height, width), np.float32), invert(total))
@@ -110,15 +110,15 @@ def synthetic_case(
             case = deform_in_place(rng, source, own)
         else:
             parts = layers.moved_object(rng, source, own, other, other_cut, painted)
-            case = None if parts is None else _layer_case(rng, *parts, layers.what_changes(*parts), PINNED, pivots=True)
+            case = None if parts is None else _layer_case(rng, *parts, layers.what_changes(*parts), PINNED)
         if case is not None:
             return case
     return _still(source)
 
 
-def _layer_case(rng: np.random.Generator, pair: layers.Pair, core: Array, pinned: float, pivots: bool) -> Case | None:
+def _layer_case(rng: np.random.Generator, pair: layers.Pair, core: Array, pinned: float) -> Case | None:
     mask = loose_mask(rng, core, spread=(0.02, 0.25))
-    drags = sample_drags(rng, pair.field, pair.moving, mask, pinned, pivots)
+    drags = sample_drags(rng, pair.field, pair.moving, mask, pinned)
     if drags is None:
         return None
     return Case(pair.source, mask, drags, pair.target, pair.field, pair.visible, pair.forward, pair.real)
@@ -146,7 +146,7 @@ def heldout_case(rng: np.random.Generator, photo: Array, size: tuple[int, int] =
                 return Case(source, mask, drags, warp(source, field), field, np.ones(size, np.float32))
         else:
             pair = heldout.projective_move(rng, source)
-            case = None if pair is None else _layer_case(rng, pair, pair.touched, 0.4, pivots=False)
+            case = None if pair is None else _layer_case(rng, pair, pair.touched, 0.4)
             if case is not None:
                 return case
     return _still(source)

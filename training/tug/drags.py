@@ -12,13 +12,13 @@ COUNT_WEIGHTS = np.array([0.36, 0.24, 0.14, 0.08, 0.05, 0.04, 0.04, 0.03, 0.02])
 
 
 def sample_drags(
-    rng: np.random.Generator, field: Array, moving: Array, mask: Array, pinned: float = 0.4, pivots: bool = False
+    rng: np.random.Generator, field: Array, moving: Array, mask: Array, pinned: float = 0.4
 ) -> Array | None:
     """Drags [N, 4] (handle x, y, target x, y) that a backward field [H, W, 2] fulfils exactly, or None.
 
     moving: [H, W] > 0.5 on the moving part, on the target side; mask: the edit mask, where pins may stand. The first
     target lies where the motion is strongest; further ones anywhere on the part; pins, drags of zero length, are there
-    in a share `pinned` of the cases; `pivots`: they may also stand where the part hardly moves, on what it turns about.
+    in a share `pinned` of the cases.
     """
     height, width = mask.shape
     length = np.hypot(field[..., 0], field[..., 1])
@@ -48,29 +48,23 @@ def sample_drags(
     if not chosen:
         return None
     if rng.random() < pinned:
-        chosen += _pins(rng, field, moving, mask, chosen, apart, min(0.5, 0.08 * peak) if pivots else 0.0)
+        chosen += _pins(rng, field, moving, mask, chosen, apart)
     drags = np.stack(chosen).astype(np.float32)
     return drags[rng.permutation(len(drags))]
 
 
-def _pins(
-    rng: np.random.Generator, field: Array, moving: Array, mask: Array, chosen: list[Array], apart: float, slow: float
-) -> list[Array]:
-    """Up to three drags of (almost) zero length on places in the mask that really stay, those on the part preferred,
-    where less than `slow` pixels of motion count as none."""
+def _pins(rng: np.random.Generator, field: Array, moving: Array, mask: Array, chosen: list[Array], apart: float):
+    """Up to three drags of zero length on places in the mask that really stay, those on the part preferred."""
     width = mask.shape[1]
-    length = np.hypot(field[..., 0], field[..., 1])
-    still = (length < 0.25) & (mask > 0.5)
-    on_part = (length < max(0.25, slow)) & (mask > 0.5) & (moving > 0.5)
-    enough = 0 if slow > 0 else 20
+    still = (np.hypot(field[..., 0], field[..., 1]) < 0.25) & (mask > 0.5)
+    on_part = still & (moving > 0.5)
     pins = []
     for _ in range(int(rng.integers(1, 4))):
-        flat = np.flatnonzero(on_part if on_part.sum() > enough and rng.random() < 0.7 else still)
+        flat = np.flatnonzero(on_part if on_part.sum() > 20 and rng.random() < 0.7 else still)
         if len(flat) == 0:
             break
         y, x = divmod(int(flat[rng.integers(len(flat))]), width)
         point = np.array([x + 0.5, y + 0.5], np.float32)
         if all(np.hypot(*(point - drag[2:])) > apart for drag in chosen + pins):
-            handle = point + field[y, x] if slow > 0 else point
-            pins.append(np.concatenate([handle, point]).astype(np.float32))
+            pins.append(np.concatenate([point, point]))
     return pins

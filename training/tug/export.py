@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from . import schedule
 from .autoencoder import DECODER_REACH, AutoencoderConfig, Decoder, Encoder, fetch
 from .dragnet import AppearanceEncoder, Denoiser, DragConfig
-from .fieldnet import FieldConfig, FieldNet
+from .fieldnet import FOLLOW, FieldConfig, FieldNet
 from .weights import load_weights, pack_graph, round_weights
 
 FETCHED = ("image", "skip_2", "skip_4")
 GRAPHS: dict[str, tuple[list[str], list[str]]] = {
-    "field": (["image", "mask", "drags"], ["field", "visibility", "prior"]),
+    "field": (["image", "mask", "drags", "follow"], ["field", "visibility", "prior"]),
     "encoder": (["image"], ["latent", "skip_2", "skip_4"]),
     "appearance": (["latent"], ["ref_0", "ref_1", "ref_2", "ref_3"]),
     "denoiser": (
@@ -88,6 +88,7 @@ def example_store(networks: nn.ModuleDict, height: int, width: int, drags: int, 
         "image": normal(1, 3, height // 8, width // 8),
         "mask": mask,
         "drags": points * torch.tensor([width, height, width, height]),
+        "follow": torch.tensor([FOLLOW[0]]),
         "timestep": torch.tensor([799.0]),
         "point_scale": torch.ones(1),
     }
@@ -199,7 +200,7 @@ def export_bundle(
         "precision": "fp32",
         "size": {"area": 262144, "multiple": 64, "minSide": 256},
         "latent": {"channels": networks["denoiser"].config.latent, "downscale": 8},
-        "field": {"downscale": 4},
+        "field": {"downscale": 4, "follow": list(FOLLOW)},
         "decoder": {"reach": DECODER_REACH},
         "schedule": {
             "kind": "scaled_linear",

@@ -20,9 +20,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import Residual, conv, upsample, zero
-from .geometry import disks, mask_depth, pixel_grid, push_pull, sample, shepard, squared_distances, warp
+from .geometry import (
+    disks,
+    mask_depth,
+    moving_least_squares,
+    pixel_grid,
+    push_pull,
+    sample,
+    shepard,
+    squared_distances,
+    warp,
+)
 
 SCALE = 4
+# What is added to the logit of following, by candidate: as trained first, then other answers to what belongs to a drag.
+FOLLOW = (0.0, 2.5, -2.0, 1.25)
 SURENESS, SURE_FROM = 2.0, 1.0  # slope of what is hidden against the network's logit of a hole, and where it is a half
 
 
@@ -34,7 +46,7 @@ class FieldConfig:
     blocks: tuple[int, ...] = (0, 1, 2, 2, 2)
     border: float = 0.25  # weight of the mask's border in the interpolation
     reach: float = 4.0  # net pixels around a target in which the misfit is corrected
-    rounds: int = 5  # fixed-point rounds of `turn_round`
+    rounds: int = 3  # fixed-point rounds of `turn_round`
 
 
 class Fields(NamedTuple):
@@ -88,11 +100,14 @@ class FieldNet(nn.Module):
         self.follow = UNet(15, 3, config)
         self.mend = UNet(22, 3, config)
 
-    def forward(self, image: Tensor, mask: Tensor, drags: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """image [B, 3, H, W] in [-1, 1], mask [B, 1, H, W], drags [B, N, 4] work pixels →
+    def forward(
+        self, image: Tensor, mask: Tensor, drags: Tensor, follow: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """image [B, 3, H, W] in [-1, 1], mask [B, 1, H, W], drags [B, N, 4] work pixels, follow [1] (0 = as trained;
+        above it more belongs to what is dragged, below it less) →
         field [B, 2, H/4, W/4], visibility [B, 1, H/4, W/4], prior [B, 2, H/4, W/4], fields in work pixels."""
         small, inside = F.avg_pool2d(image, SCALE), F.avg_pool2d(mask, SCALE)
-        fields = self.at_net_size(small, inside, drags / SCALE)
+        fields = self.at_net_size(small, inside, drags / SCALE, follow)
         field, visibility = self.settle(fields, inside, drags / SCALE)
         return field * SCALE, visibility, fields.prior * SCALE
 
@@ -109,7 +124,7 @@ class FieldNet(nn.Module):
         sure = torch.sigmoid(-SURENESS * (fields.logits + SURE_FROM))
         return field, 1 - mask.clamp(0, 1) * sure * (1 - near)
 
-    def at_net_size(self, image: Tensor, mask: Tensor, drags: Tensor) -> Fields:
+    def at_net_size(self, image: Tensor, mask: Tensor, drags: Tensor, follow: Tensor | None = None) -> Fields:
         """The same with everything already at 1/4 size and in net pixels.
 
         A drag row may be padding: it is then at -1e4, too far away to weigh anything."""
@@ -128,8 +143,9 @@ class FieldNet(nn.Module):
         shared = [mask, depth / 16, pins, at_handles, at_targets, torch.ones_like(mask)]
         wide = shepard(to_target, move) * mask
         prior = shepard(to_target, move, ground) * mask
-        forward = self._follow(image, mask, shared, handles, -move, to_handle, ground)
-        turned, lost = turn_round(forward.detach(), mask, [wide, prior, nearest(to_target, move)], self.config.rounds)
+        forward = self._follow(image, mask, shared, handles, -move, to_handle, ground, follow)
+        rigid = moving_least_squares(to_target, targets, move, grid)[0] * mask
+        turned, lost = turn_round(forward.detach(), mask, [rigid, prior], self.config.rounds)
         features = torch.cat(
             [
                 image,
@@ -163,6 +179,7 @@ class FieldNet(nn.Module):
         move: Tensor,
         distances: Tensor,
         ground: Tensor,
+        more: Tensor | None,
     ) -> Tensor:
         """Forward field [B, 2, h, w] on the source: the drags' interpolation, which everything would follow, times how
         far each place does, and what is learned on top; exact at the handles."""
@@ -171,7 +188,7 @@ class FieldNet(nn.Module):
         features = [image, *shared, wide / 8, prior / 8, torch.log1p(distances.amin(1, keepdim=True)) / 4]
         share = prior.square().sum(1, keepdim=True).sqrt() / (wide.square().sum(1, keepdim=True).sqrt() + 0.1)
         out = self.follow(torch.cat([*features, share], 1))
-        gate = torch.sigmoid(4 * out[:, :1])
+        gate = torch.sigmoid(4 * out[:, :1] + (0 if more is None else more))
         return self._exact(gate * (wide + 4 * out[:, 1:]) * mask, handles, move, distances, mask)
 
     def _exact(self, field: Tensor, points: Tensor, moves: Tensor, distances: Tensor, mask: Tensor) -> Tensor:
@@ -180,12 +197,6 @@ class FieldNet(nn.Module):
         misfit = moves - sample(field, points.transpose(1, 2)[:, :, None]).squeeze(2).transpose(1, 2)
         near = torch.exp(distances.amin(1, keepdim=True) / (-2 * self.config.reach**2))
         return field + near * shepard(distances, misfit) * (mask > 0.01).float()
-
-
-def nearest(distances: Tensor, values: Tensor) -> Tensor:
-    """The value of (almost only) the nearest point: distances [B, N, h, w] squared, values [B, N, 2] → [B, 2, h, w]."""
-    relative = distances / (distances.amin(1, keepdim=True) + 1e-3) + 1e-3
-    return shepard(relative.pow(4), values)
 
 
 def turn_round(forward: Tensor, mask: Tensor, guesses: list[Tensor], rounds: int) -> tuple[Tensor, Tensor]:

@@ -50,7 +50,7 @@ def region_of(mask: Array) -> Region:
 
 
 def random_region(rng: np.random.Generator, height: int, width: int) -> Region:
-    """An ellipse somewhere in the picture, 8 to 30 % of its side in half length, some as slim as a stick."""
+    """An ellipse somewhere in the picture, 8 to 30 % of its side in half length."""
     side = min(height, width)
     length = side * rng.uniform(0.08, 0.3)
     angle = rng.uniform(0, np.pi)
@@ -58,7 +58,7 @@ def random_region(rng: np.random.Generator, height: int, width: int) -> Region:
         np.array([width * rng.uniform(0.2, 0.8), height * rng.uniform(0.2, 0.8)], np.float32),
         np.array([np.cos(angle), np.sin(angle)], np.float32),
         length,
-        length * float(np.exp(rng.uniform(np.log(0.15), 0))),
+        length * rng.uniform(0.4, 1.0),
     )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from . import schedule
 from .autoencoder import fetch
 from .cases import Case
+from .fieldnet import FOLLOW
 from .geometry import resize, warp
 from .motions import Array
 
@@ -54,7 +55,7 @@ def edit(networks: nn.ModuleDict, case: Case, steps: int = 4, seed: int = 0, com
     image = to_tensor(case.source)
     mask = torch.from_numpy(case.mask)[None, None].float()
     drags = torch.from_numpy(case.drags)[None].float()
-    field, visibility, prior = networks["field"](image, mask, drags)
+    field, visibility, prior = networks["field"](image, mask, drags, torch.tensor(FOLLOW[:1]))
     latent, skip_2, skip_4 = networks["encoder"](image)
     references = networks["appearance"](latent)
     warped = warp_latent(latent, field)

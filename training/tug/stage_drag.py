@@ -20,7 +20,7 @@ from . import schedule
 from .autoencoder import Decoder, Encoder
 from .dragnet import AppearanceEncoder, Denoiser, DragConfig
 from .features import Features, distance
-from .fieldnet import FieldNet
+from .fieldnet import FOLLOW, FieldNet
 from .layers import blob
 from .photos import Album
 from .pipeline import warp_latent
@@ -129,7 +129,8 @@ class DragStage:
         true holes are few and thin."""
         extra = batch["blob"]
         inside = F.avg_pool2d(batch["mask"], 2)
-        fields = self.field.at_net_size(F.avg_pool2d(batch["source"], 2), inside, batch["drags"] / 2)
+        follow = torch.tensor(FOLLOW[:1], device=inside.device)
+        fields = self.field.at_net_size(F.avg_pool2d(batch["source"], 2), inside, batch["drags"] / 2, follow)
         field, visibility = self.field.settle(fields, inside, batch["drags"] / 2)
         field, visibility = F.avg_pool2d(2 * field, 2), F.avg_pool2d(visibility, 2)
         soft = F.avg_pool2d(extra, 4)

@@ -21,6 +21,8 @@ import type { Rooms } from './rooms.js';
 import { newId } from './secrets.js';
 
 const MAX_SEED = 2147483647;
+/** Seeds below it ask the engine for what it holds to be the best answer; candidates get the others. */
+const BEST_ANSWER = 2 ** 29;
 const MAX_CANDIDATES = 4;
 const MAX_KEY = 200;
 
@@ -57,7 +59,7 @@ export class Edits {
     if (canvas === null) throw new TugError('NOT_FOUND', 'There is no such canvas.');
     const { name: bundle, info } = engine.bundle(input.bundle);
     const wanted = checkedCandidates(input.candidates ?? 1);
-    const seed = checkedSeed(input.seed, wanted);
+    const seed = checkedSeed(input.seed);
     const options = checkedOptions(input.options, info);
     const work = await this.work(user, canvas, input, info);
     if (canvas.width * canvas.height > info.maxPixels) {
@@ -216,8 +218,8 @@ function checkedCandidates(wanted: number): number {
   return wanted;
 }
 
-function checkedSeed(seed: number | null | undefined, candidates: number): number {
-  if (seed === null || seed === undefined) return randomInt(0, MAX_SEED - candidates);
+function checkedSeed(seed: number | null | undefined): number {
+  if (seed === null || seed === undefined) return randomInt(0, BEST_ANSWER);
   if (seed < 0 || seed > MAX_SEED) throw new TugError('BAD_USER_INPUT', `seed is 0 to ${MAX_SEED}, not ${seed}.`);
   return seed;
 }

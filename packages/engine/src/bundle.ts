@@ -103,7 +103,11 @@ const noise = {
 const warp = z.object({
   ...common,
   family: z.literal('warp'),
-  field: z.object({ downscale: z.int().positive() }),
+  field: z.object({
+    downscale: z.int().positive(),
+    /** the field network's input `follow` for each of its answers, the best one first; left out = it has one answer */
+    follow: z.array(z.number()).min(1).max(4).optional(),
+  }),
   /** work pixels around a part of the picture on which what the decoder makes of it depends; left out = all of them */
   decoder: z.object({ reach: z.int().nonnegative() }).optional(),
   schedule: z.object({

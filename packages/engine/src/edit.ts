@@ -19,7 +19,7 @@ import { diagonal, type PhotoDrag, planView, sizeOf } from './geometry.js';
 import { deriveMask, featherInside, maskBox, reachHandles } from './mask.js';
 import { encodeMask } from './png.js';
 import { decodeMask, decodePhoto, previewBase } from './raster.js';
-import { candidateSeed, checkDrags, checkSettings } from './request.js';
+import { answerOf, candidateSeed, checkDrags, checkSettings } from './request.js';
 import { preview, previewView, type Run, sample } from './sample.js';
 import { type Machine, makeFrame, warpedPicture } from './scene.js';
 import { Stopwatch } from './stopwatch.js';
@@ -89,23 +89,27 @@ export async function* runEdit(
 
   // 3. the dense field and preview 0, the warp; then what the encoders make of the region
   const key = `${hash}:${Object.values(view.region).join()}:${view.work.width}x${view.work.height}`;
-  const scene = await machine.family.openScene(machine, frame, photo, stages[0] as PhotoDrag[], key, clock);
+  const { family } = machine;
+  const first = answerOf(settings.seed, family.answers);
+  const scene = await family.openScene(machine, frame, photo, stages[0] as PhotoDrag[], first, key, clock);
   const run: Run = { machine, settings, frame, clock, previewBase: base, totalSteps, breathe };
   const coarse = previewView(view);
   const warped = await clock.time('preview', () => warpedPicture(scene, frame, coarse.work));
   yield await preview(run, 0, 0, warped, coarse);
   await breathe();
-  const reused = await machine.family.encode(machine, scene, key, clock);
+  const reused = await family.encode(machine, scene, key, clock);
 
   // 4. each candidate: stages of sampling, then the result at the photo's size
   for (let index = 0; index < settings.candidates; index++) {
-    const seed = candidateSeed(settings.seed, index);
+    const seed = candidateSeed(settings.seed, index, family.answers);
+    const answer = answerOf(seed, family.answers);
     let result = photo;
     for (const [stage, stageDrags] of stages.entries()) {
       let current = scene;
-      if (stage > 0) {
-        current = await machine.family.openScene(machine, frame, result, stageDrags, undefined, clock);
-        await machine.family.encode(machine, current, undefined, clock);
+      if (stage > 0 || answer !== first) {
+        const known = stage === 0 ? key : undefined;
+        current = await family.openScene(machine, frame, result, stageDrags, answer, known, clock);
+        await family.encode(machine, current, known, clock);
       }
       const sampled = yield* sample(run, current, index, seed, stage);
       // both at once: libvips encodes the preview while this thread composes

@@ -122,11 +122,22 @@ export function checkDrags(input: EditInput, bundle: Bundle, size: Size): PhotoD
 }
 
 function checkSeed(seed: number | undefined): number {
-  return seed === undefined ? randomInt(0, 2 ** 31 - 1) : whole('seed', seed, -(2 ** 31), 2 ** 31 - 1);
+  if (seed === undefined) return randomInt(0, ONE_ANSWER);
+  return whole('seed', seed, -(2 ** 31), 2 ** 31 - 1);
+}
+
+/** So many seeds in a row ask for the same of a family's answers; those below it for the best one. */
+const ONE_ANSWER = 2 ** 29;
+
+/** Which of a family's answers a seed asks for. */
+export function answerOf(seed: number, answers: number): number {
+  return seed < 0 ? 0 : Math.floor(seed / ONE_ANSWER) % answers;
 }
 
 /** Candidate i of an edit is candidate 0 of the same edit with this seed. */
-export const candidateSeed = (seed: number, index: number): number => (seed + index) | 0;
+export function candidateSeed(seed: number, index: number, answers: number): number {
+  return answers === 1 || seed < 0 ? (seed + index) | 0 : (seed + index * ONE_ANSWER) % 2 ** 31;
+}
 
 function whole(name: string, value: number, min: number, max: number): number {
   if (!Number.isInteger(value) || value < min || value > max) {

@@ -77,12 +77,16 @@ export interface Family {
   /** The decoder's inputs for the part `window` of the picture that `store` is for; its sides lie on the latent's grid. */
   decoderInputs(machine: Machine, store: Store, window: Rect): Store;
 
-  /** Brings the photo's region before the networks, with a dense field that says where every pixel comes from. */
+  /** how many answers it has to what belongs to a drag; candidates get one after the other */
+  readonly answers: number;
+
+  /** Brings the photo's region before the networks, with a dense field that says where every pixel comes from: its `answer`th one. */
   openScene(
     machine: Machine,
     frame: Frame,
     photo: Photo,
     drags: readonly PhotoDrag[],
+    answer: number,
     key: string | undefined,
     clock: Stopwatch,
   ): Promise<Scene>;

@@ -51,7 +51,11 @@ export interface EditInput {
   drags: readonly Drag[];
   /** encoded picture of the photo's size; white may change. Without one, a mask is derived from the drags. */
   mask?: Uint8Array;
-  /** 32-bit integer; drawn at random if left out. Candidate i uses seed + i. */
+  /**
+   * 32-bit integer; drawn at random if left out. Candidate i is what the same edit makes alone with that candidate's seed. Bundles whose
+   * field network has several answers to what belongs to a drag are asked for answer ⌊seed / 2²⁹⌋, so candidate i has seed + i · 2²⁹
+   * (modulo 2³¹); with others it has seed + i.
+   */
   seed?: number;
   /** 1 to 4 */
   candidates?: number;

@@ -46,11 +46,15 @@ export function warpFamily(bundle: WarpBundle): Family {
     ],
     decoderInputs: ({ runtime }, store, window) => decoderInputs(runtime.inputs('decoder'), store, window),
 
-    async openScene(machine, frame, photo, photoDrags, key, clock) {
+    answers: bundle.field.follow?.length ?? 1,
+
+    async openScene(machine, frame, photo, photoDrags, answer, key, clock) {
       const { work } = frame.view;
       const { store, drags } = await layScene(machine, frame, photo, photoDrags, key, clock);
       const points = drags.flatMap((d) => [d.handle.x, d.handle.y, d.target.x, d.target.y]);
       store.set('drags', { data: Float32Array.from(points), dims: [1, drags.length, 4] });
+      const follow = bundle.field.follow?.[answer];
+      if (follow !== undefined) store.set('follow', { data: Float32Array.of(follow), dims: [1] });
       clock.add('field', await machine.runtime.run('field', store));
       const cells = { height: work.height / bundle.field.downscale, width: work.width / bundle.field.downscale };
       const field = take(bundle, store, 'field', { channels: 2, ...cells });

@@ -38,11 +38,11 @@ export function ReviewBar({ run, candidate }: { run: Run; candidate: Candidate }
           </IconButton>
           {canEdit && (
             <IconButton
-              label="Run again with another seed"
+              label="Try again: another result"
               shortcut="R"
               side="top"
               disabled={pending !== null}
-              onClick={() => void session.run(true)}
+              onClick={() => void session.run(run)}
               testId="run-again"
             >
               {pending === 'run' ? <Spinner /> : <RefreshCw size={17} />}

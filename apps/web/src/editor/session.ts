@@ -22,7 +22,15 @@ export type Engine = OpenCanvasQuery['engine'];
 /** What is on its way to the server. */
 export type Pending = 'run' | 'cancel' | 'accept' | 'restore' | null;
 
-const MAX_SEED = 2147483647;
+/** Seeds come in four ranges of this length, one for each answer of the engine's; the candidates of a run take one after the other. */
+const ONE_ANSWER = 2 ** 29;
+const SEEDS = 2 ** 31;
+
+/** The seed of the candidate that would come after a run's last one, with fresh noise. */
+function followingSeed({ seed, candidates }: Run['edit']): number {
+  return (seed + candidates.length * ONE_ANSWER + 1) % SEEDS;
+}
+
 const STRANGER = '#8a8a86';
 
 export class EditorSession {
@@ -68,8 +76,8 @@ export class EditorSession {
     this.room.destroy();
   }
 
-  /** Starts a run on what everybody sees now. `otherSeed` asks for a fresh one whatever the settings say. */
-  async run(otherSeed = false): Promise<void> {
+  /** Starts a run on what everybody sees now. `after` is one whose results were not what was meant: others than those are asked for. */
+  async run(after?: Run): Promise<void> {
     const { shared } = this.room.store.getState();
     if (!this.canEdit || this.pending.getState().pending) return;
     if (shared.drags.length === 0) {
@@ -77,7 +85,7 @@ export class EditorSession {
       return;
     }
     const { candidates, steps } = shared.settings;
-    const seed = otherSeed ? Math.floor(Math.random() * MAX_SEED) : shared.settings.seed;
+    const seed = after === undefined ? shared.settings.seed : followingSeed(after.edit);
     await this.during('run', async () => {
       await this.room.settled();
       const { startEdit } = await call(StartEdit, {

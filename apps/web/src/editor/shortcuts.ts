@@ -115,7 +115,10 @@ function pageKey(session: EditorSession, key: string, event: KeyboardEvent): boo
       ui.setState({ comparing: true });
       return true;
     case 'r':
-      if (!event.repeat) void session.run(stageView(session.feed.store.getState(), state).kind === 'review');
+      if (!event.repeat) {
+        const view = stageView(session.feed.store.getState(), state);
+        void session.run(view.kind === 'review' ? view.run : undefined);
+      }
       return true;
     case '+':
     case '=':

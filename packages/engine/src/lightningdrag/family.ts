@@ -34,7 +34,9 @@ export function lightningDragFamily(bundle: LightningDragBundle): Family {
     decoderSources: () => ['image', 'latent_out'],
     decoderInputs: (_machine, store) => new Map(store),
 
-    async openScene(machine, frame, photo, photoDrags, key, clock) {
+    answers: 1,
+
+    async openScene(machine, frame, photo, photoDrags, _answer, key, clock) {
       const { work } = frame.view;
       const { store, drags } = await layScene(machine, frame, photo, photoDrags, key, clock);
       const field = await clock.time('field', () => interpolatedField(drags, frame.mask, work, FIELD_DOWNSCALE));
