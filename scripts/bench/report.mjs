@@ -98,6 +98,14 @@ export function picture(n) {
     .toBuffer();
 }
 
+/** A mask that lets all of the picture change. */
+export function wholeMask() {
+  const background = '#fff';
+  return sharp({ create: { width: SIDE, height: SIDE, channels: 3, background } })
+    .png()
+    .toBuffer();
+}
+
 /** Runs an edit to its end; returns its timings. */
 export async function timings(engine, input) {
   let found;

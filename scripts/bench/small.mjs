@@ -3,7 +3,21 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { CONVOLUTION, kindsOf, openOperator } from './operators.mjs';
-import { DRAGS, dist, fail, median, ms, percent, picture, progress, SIDE, sum, table, timings } from './report.mjs';
+import {
+  DRAGS,
+  dist,
+  fail,
+  median,
+  ms,
+  percent,
+  picture,
+  progress,
+  SIDE,
+  sum,
+  table,
+  timings,
+  wholeMask,
+} from './report.mjs';
 import { LEFT_OUT, startTorch } from './torch.mjs';
 
 const { openObservedEngine } = await import(path.join(dist, 'engine.js'));
@@ -37,9 +51,9 @@ class Subject {
     return subject;
   }
 
-  async edit(image, phase) {
+  async edit(image, phase, mask) {
     this.phase = phase;
-    const taken = await timings(this.engine, { image, drags: DRAGS, seed: 1 });
+    const taken = await timings(this.engine, { image, mask, drags: DRAGS, seed: 1 });
     this.edits[phase]?.push(taken);
   }
 
@@ -83,9 +97,13 @@ export async function measureSmall({ bundle, rounds, threads, python }) {
   const subjects = int8 === undefined ? [plain] : [plain, int8];
 
   progress('warming up');
+  // PyTorch decodes the whole picture, so the tensors that it checks itself with are of an edit that does so too
+  await plain.edit(await picture(22), 'warm-up', await wholeMask());
+  const store = plain.store();
+  plain.seen.clear();
   for (const subject of subjects) await subject.edit(await picture(0), 'warm-up');
   const memory = Math.round(process.resourceUsage().maxRSS / 1024);
-  const loaded = await torch?.load(plain.store());
+  const loaded = await torch?.load(store);
   await torch?.run();
   const yardstick = await openOperator(CONVOLUTION, threads);
   const alone = new Map();
@@ -145,7 +163,7 @@ export function renderSmall(found) {
   const theirs = median(torchRuns.map((run) => run.ms));
   const worst = Math.max(...Object.values(loaded.errors));
   lines.push(
-    `The same edit in PyTorch ${loaded.torch} (\`training/tug/pipeline.py\`, fp32, same weights, same threads; no previews, no files): ${ms(theirs)} ms, ${ms(median(torchRuns.map((run) => sum(Object.values(run.stages)))))} of them in the networks. The engine's graphs without previews take ${ms(ours)} ms. Given the same tensors, the two differ by at most ${worst.toExponential(1)} (relative L2 of a graph's outputs).`,
+    `The same edit in PyTorch ${loaded.torch} (\`training/tug/pipeline.py\`, fp32, same weights, same threads; no previews, no files, the whole picture decoded where the engine decodes what is shown): ${ms(theirs)} ms, ${ms(median(torchRuns.map((run) => sum(Object.values(run.stages)))))} of them in the networks. The engine's graphs without previews take ${ms(ours)} ms. Given the same tensors, the two differ by at most ${worst.toExponential(1)} (relative L2 of a graph's outputs).`,
   );
   return lines.join('\n\n');
 }
