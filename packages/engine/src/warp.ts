@@ -12,8 +12,7 @@ import { type Family, latentSize, layScene, recall, take } from './scene.js';
 const WARPED = '_warped';
 
 /**
- * The decoder's inputs for a window of the picture: the image and the encoder's features as they land there, all else cut to it. (A
- * graph could warp, but ONNX Runtime's GridSample takes five times as long as this, since it works out every place anew for each channel.)
+ * The decoder's inputs for a window of the picture: the image and the encoder's features as they land there, all else cut to it.
  */
 function decoderInputs(names: readonly string[], store: Store, window: Rect): Store {
   const part: Store = new Map();
