@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { crowdedPanels, overPicture, pull, shownPicture, waitForDrags, watchPictures } from './editor.js';
+import { crowdedPanels, overPicture, pull, shownBytes, shownPicture, waitForDrags, watchPictures } from './editor.js';
 import { findChromium, launchBrowser, type Person, type RunningBrowser, type RunningTug, startTug } from './tug.js';
 
 const chromium = findChromium();
@@ -166,6 +166,15 @@ describe.skipIf(chromium === null)('one person (skipped where there is no Chromi
       await ana.page.setViewportSize({ width, height });
       expect([width, ...(await crowdedPanels(ana.page))]).toEqual([width]);
     }
+  });
+
+  test('trying again brings another result, not the same one with other noise', async () => {
+    await ana.page.setViewportSize({ width: 1280, height: 800 });
+    const first = await shownBytes(ana.page, 'candidate');
+    const picture = await shownPicture(ana.page, 'candidate');
+    await ana.page.getByTestId('run-again').click();
+    await ana.page.locator(`[data-testid="candidate-image"][data-ready]:not([data-picture="${picture}"])`).waitFor();
+    expect(await shownBytes(ana.page, 'candidate')).not.toBe(first);
   });
 
   test('no error was shown on the console but the refused upload', () => {

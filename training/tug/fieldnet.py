@@ -23,9 +23,9 @@ from .blocks import Residual, conv, upsample, zero
 from .geometry import (
     disks,
     mask_depth,
-    moving_least_squares,
     pixel_grid,
     push_pull,
+    rigid_motion,
     sample,
     shepard,
     squared_distances,
@@ -144,7 +144,7 @@ class FieldNet(nn.Module):
         wide = shepard(to_target, move) * mask
         prior = shepard(to_target, move, ground) * mask
         forward = self._follow(image, mask, shared, handles, -move, to_handle, ground, follow)
-        rigid = moving_least_squares(to_target, targets, move, grid)[0] * mask
+        rigid = rigid_motion(to_target, targets, move, grid) * mask
         turned, lost = turn_round(forward.detach(), mask, [rigid, prior], self.config.rounds)
         features = torch.cat(
             [

@@ -68,9 +68,9 @@ def shepard(distances: Tensor, values: Tensor, ground: Tensor | None = None) -> 
     return torch.cat([x, y], 1) / total
 
 
-def moving_least_squares(distances: Tensor, points: Tensor, values: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
-    """Displacements (rigid, similar), each [B, 2, H, W], by moving least squares (Schaefer et al. 2006): every place is
-    moved by the rotation, or the rotation and scale, that fits the points around it best.
+def rigid_motion(distances: Tensor, points: Tensor, values: Tensor, grid: Tensor) -> Tensor:
+    """Displacements [B, 2, H, W] by rigid moving least squares (Schaefer et al. 2006): every place is moved by the
+    rotation that fits the points around it best.
 
     distances [B, N, H, W] (squared) from grid [1, 2, H, W] to points [B, N, 2], which move by values [B, N, 2]. One
     point alone moves everything by its own value; points further than 3,000 px (padding) weigh nothing."""
@@ -87,14 +87,11 @@ def moving_least_squares(distances: Tensor, points: Tensor, values: Tensor, grid
     ax, ay = px - mean_px, py - mean_py
     bx, by = ax + vx - mean_vx, ay + vy - mean_vy
     # as complex numbers, the factor that takes the points' offsets a from their mean to where they go, b
-    real, imaginary, spread = mean(ax * bx + ay * by) + 1e-3, mean(ax * by - ay * bx), mean(ax * ax + ay * ay) + 1e-3
+    real, imaginary = mean(ax * bx + ay * by) + 1e-3, mean(ax * by - ay * bx)
+    size = (real * real + imaginary * imaginary + 1e-12).sqrt()
+    c, s = real / size, imaginary / size
     dx, dy = grid[:, :1] - mean_px, grid[:, 1:] - mean_py
-
-    def moved(size: Tensor) -> Tensor:
-        c, s = real / size, imaginary / size
-        return torch.cat([c * dx - s * dy - dx + mean_vx, s * dx + c * dy - dy + mean_vy], 1)
-
-    return moved((real * real + imaginary * imaginary + 1e-12).sqrt()), moved(spread)
+    return torch.cat([c * dx - s * dy - dx + mean_vx, s * dx + c * dy - dy + mean_vy], 1)
 
 
 def disks(distances: Tensor, radius: float = 1.5) -> Tensor:

@@ -5,7 +5,7 @@
 
 import { randomInt } from 'node:crypto';
 import type { BundleInfo, EditOptions } from '@tug/engine';
-import { isInsideCanvas, TugError } from '@tug/schema';
+import { isInsideCanvas, MAX_SEED, SEEDS_AN_ANSWER, TugError } from '@tug/schema';
 import { type Auth, requireUser } from './auth.js';
 import type { Blobs } from './blobs.js';
 import type { Limits } from './config.js';
@@ -20,9 +20,6 @@ import { RateLimit } from './rate-limit.js';
 import type { Rooms } from './rooms.js';
 import { newId } from './secrets.js';
 
-const MAX_SEED = 2147483647;
-/** Seeds below it ask the engine for what it holds to be the best answer; candidates get the others. */
-const BEST_ANSWER = 2 ** 29;
 const MAX_CANDIDATES = 4;
 const MAX_KEY = 200;
 
@@ -219,7 +216,7 @@ function checkedCandidates(wanted: number): number {
 }
 
 function checkedSeed(seed: number | null | undefined): number {
-  if (seed === null || seed === undefined) return randomInt(0, BEST_ANSWER);
+  if (seed === null || seed === undefined) return randomInt(0, SEEDS_AN_ANSWER);
   if (seed < 0 || seed > MAX_SEED) throw new TugError('BAD_USER_INPUT', `seed is 0 to ${MAX_SEED}, not ${seed}.`);
   return seed;
 }

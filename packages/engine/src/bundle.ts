@@ -108,7 +108,7 @@ const warp = z.object({
     /** the field network's input `follow` for each of its answers, the best one first; left out = it has one answer */
     follow: z.array(z.number()).min(1).max(4).optional(),
   }),
-  /** work pixels around a part of the picture on which what the decoder makes of it depends; left out = all of them */
+  /** work pixels around a part of the picture on which what the decoder makes of it depends; left out = all of them. A decoder with it warps nothing itself */
   decoder: z.object({ reach: z.int().nonnegative() }).optional(),
   schedule: z.object({
     ...noise,

@@ -13,6 +13,7 @@
 import * as Y from 'yjs';
 import { z } from 'zod';
 import { type CanvasPoint, canvasPoint } from './geometry.js';
+import { MAX_SEED } from './seeds.js';
 
 /** The most that a document may hold; what exceeds it is left out when it is read. */
 export const DOCUMENT_LIMITS = { drags: 200, strokes: 2000, strokePoints: 8000, maxCandidates: 4 } as const;
@@ -42,7 +43,7 @@ const strokeSchema = z.object({
 
 const settingsSchema = z.object({
   /** null = another one for every run */
-  seed: z.number().int().min(0).max(2147483647).nullable().catch(null),
+  seed: z.number().int().min(0).max(MAX_SEED).nullable().catch(null),
   /** null = the bundle's default */
   steps: z.number().int().min(1).max(100).nullable().catch(null),
   candidates: z.number().int().min(1).max(DOCUMENT_LIMITS.maxCandidates).catch(1),

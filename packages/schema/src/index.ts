@@ -1,4 +1,4 @@
-/** The public names of the contract package: the shared document, presence, geometry and error codes. */
+/** The public names of the contract package: the shared document, presence, geometry, seeds and error codes. */
 
 export {
   addStroke,
@@ -28,3 +28,4 @@ export {
   strokePath,
 } from './geometry.js';
 export { type Presence, readPresence } from './presence.js';
+export { followingSeed, MAX_SEED, SEEDS_AN_ANSWER } from './seeds.js';

@@ -1,7 +1,7 @@
 'use client';
 /** Knows: the drags as a list, the area, and what the next run will use. Shared: whoever changes it changes it for all. */
 
-import { distance } from '@tug/schema';
+import { distance, MAX_SEED } from '@tug/schema';
 import { Dices, Lock, LockOpen, X } from 'lucide-react';
 import { ToggleGroup } from 'radix-ui';
 import { memo, type ReactNode, useState } from 'react';
@@ -9,8 +9,6 @@ import { useShallow } from 'zustand/react/shallow';
 import { Tip } from '@/ui/button';
 import { isPin } from './hit';
 import { useCanEdit, useRoom, useSession, useUi } from './session';
-
-const MAX_SEED = 2147483647;
 
 export function DragList() {
   const session = useSession();

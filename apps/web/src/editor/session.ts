@@ -1,6 +1,8 @@
 'use client';
+
 /** Knows: everything that one open canvas consists of, and what a person can do with it. Components reach it by context. */
 
+import { followingSeed } from '@tug/schema';
 import { createContext, useContext } from 'react';
 import { type StoreApi, useStore } from 'zustand';
 import { createStore } from 'zustand/vanilla';
@@ -21,15 +23,6 @@ export type Engine = OpenCanvasQuery['engine'];
 
 /** What is on its way to the server. */
 export type Pending = 'run' | 'cancel' | 'accept' | 'restore' | null;
-
-/** Seeds come in four ranges of this length, one for each answer of the engine's; the candidates of a run take one after the other. */
-const ONE_ANSWER = 2 ** 29;
-const SEEDS = 2 ** 31;
-
-/** The seed of the candidate that would come after a run's last one, with fresh noise. */
-function followingSeed({ seed, candidates }: Run['edit']): number {
-  return (seed + candidates.length * ONE_ANSWER + 1) % SEEDS;
-}
 
 const STRANGER = '#8a8a86';
 
@@ -85,7 +78,8 @@ export class EditorSession {
       return;
     }
     const { candidates, steps } = shared.settings;
-    const seed = after === undefined ? shared.settings.seed : followingSeed(after.edit);
+    const seed =
+      after === undefined ? shared.settings.seed : followingSeed(after.edit.seed, after.edit.candidates.length);
     await this.during('run', async () => {
       await this.room.settled();
       const { startEdit } = await call(StartEdit, {
