@@ -30,6 +30,14 @@ export async function previewsSeen(page: Page): Promise<number> {
   });
 }
 
+/** Waits until the stage has shown a preview. A fast run may be over by then: what was shown counts, not what stands now. */
+export async function waitForPreview(page: Page): Promise<void> {
+  await page.waitForFunction(() => {
+    const { picturesSeen } = window as unknown as { picturesSeen: { kind: string }[] };
+    return picturesSeen.some(({ kind }) => kind === 'preview');
+  });
+}
+
 /** Waits until the picture that stands (not a preview) is there, and says which it is. */
 export async function shownPicture(page: Page, kind: 'head' | 'candidate' | 'revision'): Promise<string> {
   const image = page.locator(`[data-testid="${kind}-image"][data-ready]`);

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { previewsSeen, pull, shownBytes, shownPicture, waitForDrags, watchPictures } from './editor.js';
+import { previewsSeen, pull, shownBytes, shownPicture, waitForDrags, waitForPreview, watchPictures } from './editor.js';
 import {
   findChromium,
   launchBrowser,
@@ -82,8 +82,7 @@ describe.skipIf(chromium === null)(
 
     test('one runs; both watch at least three distinct previews and get the same picture', async () => {
       await ana.page.getByTestId('run').click();
-      await ben.page.getByTestId('progress').waitFor();
-      await ben.page.getByTestId('preview-image').waitFor();
+      await waitForPreview(ben.page);
       await keep(ben, '5-running');
       await Promise.all([ana.page.getByTestId('review').waitFor(), ben.page.getByTestId('review').waitFor()]);
       const [seenByAna, seenByBen] = await Promise.all([
