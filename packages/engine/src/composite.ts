@@ -1,10 +1,11 @@
 /** The networks' picture, put into the photo at the photo's own resolution, in bands of rows between which an edit can be cancelled. */
+import type { Grid } from './field.js';
 import { height, sizeOf } from './geometry.js';
-import { blendRows, crop, type Detail, joinAlpha, type Rgb, warpRows } from './picture.js';
+import { blendRows, crop, type Detail, joinAlpha, type Rgb, toRgb, warpRows } from './picture.js';
 import { encodePng } from './png.js';
 import { type Photo, resizeRgb } from './raster.js';
 import type { Run } from './sample.js';
-import { type Scene, warpedPicture } from './scene.js';
+import { type EncodedScene, finite, shownWindow, warpedPicture } from './scene.js';
 
 /** Rows of a band. */
 const BAND = 128;
@@ -13,7 +14,7 @@ const BAND = 128;
  * The networks' picture [work, RGB] put into the photo at its own resolution. Where the source is visible, what the networks changed
  * against their own low-resolution warp is added to the warp of the photo itself: whatever they left alone keeps the photo's sharpness.
  */
-export async function composite(run: Run, scene: Scene, picture: Rgb): Promise<Photo> {
+export async function composite(run: Run, scene: EncodedScene, picture: Rgb): Promise<Photo> {
   const { view, box, alpha } = run.frame;
   const { photo, field, visibility } = scene;
   const regionSize = sizeOf(view.region);
@@ -28,19 +29,29 @@ export async function composite(run: Run, scene: Scene, picture: Rgb): Promise<P
     await bands((from, to) => warpRows({ data, channels }, view, field, box, alpha, target, from, to));
     return target;
   };
-  // libvips enlarges on threads of its own while this one warps
-  const [enlarged, smooth, warped] = await Promise.all([
+  const carried = async (seen: Grid): Promise<Detail> => {
+    // libvips enlarges on threads of its own while this one warps
+    const smooth = resizeRgb(shownWarp(run, scene), view.work, regionSize);
+    return { warped: await warp(photo.flat, 3), smooth: await smooth, visibility: seen };
+  };
+  const [enlarged, detail] = await Promise.all([
     resizeRgb(picture, view.work, regionSize),
-    resizeRgb(warpedPicture(scene, run.frame, view.work), view.work, regionSize),
-    warp(photo.flat, 3),
+    visibility === undefined ? undefined : carried(visibility),
   ]);
-  const detail: Detail = { warped, smooth, visibility };
   const flat = photo.flat.slice();
   await bands((from, to) => blendRows(flat, enlarged, detail, view, box, alpha, from, to));
   const size = { width: photo.width, height: photo.height };
   if (photo.alpha === undefined) return { ...size, rgb: flat, flat };
   const rgba = joinAlpha({ rgb: photo.rgb, alpha: photo.alpha }, flat, await warp(photo.alpha, 1), view, box, alpha);
   return { ...size, ...splitAlpha(rgba), flat };
+}
+
+/** The warp that the networks' picture was built on: the decoder's own where it takes one. */
+function shownWarp({ frame }: Run, scene: EncodedScene): Rgb {
+  const { work } = frame.view;
+  const warped = scene.decoderInputs.get('image_warped');
+  if (warped === undefined) return warpedPicture(scene, frame, work);
+  return finite(toRgb(warped.data, work, shownWindow(frame, work), scene.part), 'the field network');
 }
 
 /** PNG with or without opacity, as the photo has it. */

@@ -91,13 +91,13 @@ export async function* runEdit(
   const key = `${hash}:${Object.values(view.region).join()}:${view.work.width}x${view.work.height}`;
   const { family } = machine;
   const first = answerOf(settings.seed, family.answers);
-  const scene = await family.openScene(machine, frame, photo, stages[0] as PhotoDrag[], first, key, clock);
+  const opened = await family.openScene(machine, frame, photo, stages[0] as PhotoDrag[], first, key, clock);
   const run: Run = { machine, settings, frame, clock, previewBase: base, totalSteps, breathe };
   const coarse = previewView(view);
-  const warped = await clock.time('preview', () => warpedPicture(scene, frame, coarse.work));
+  const warped = await clock.time('preview', () => warpedPicture(opened, frame, coarse.work));
   yield await preview(run, 0, 0, warped, coarse);
   await breathe();
-  const reused = await family.encode(machine, scene, key, clock);
+  const scene = await family.encode(machine, opened, frame, key, clock);
 
   // 4. each candidate: stages of sampling, then the result at the photo's size
   for (let index = 0; index < settings.candidates; index++) {
@@ -108,8 +108,8 @@ export async function* runEdit(
       let current = scene;
       if (stage > 0 || answer !== first) {
         const known = stage === 0 ? key : undefined;
-        current = await family.openScene(machine, frame, result, stageDrags, answer, known, clock);
-        await family.encode(machine, current, known, clock);
+        const again = await family.openScene(machine, frame, result, stageDrags, answer, known, clock);
+        current = await family.encode(machine, again, frame, known, clock);
       }
       const sampled = yield* sample(run, current, index, seed, stage);
       // both at once: libvips encodes the preview while this thread composes
@@ -124,5 +124,5 @@ export async function* runEdit(
     yield { type: 'candidate', index, seed, image: png };
     await breathe();
   }
-  yield { type: 'done', timings: clock.timings(reused) };
+  yield { type: 'done', timings: clock.timings(scene.reused) };
 }

@@ -3,7 +3,7 @@
  * documents. Memory is bounded: decoded photos and encodings of recent pictures are kept up to fixed sizes.
  */
 import { LRUCache } from 'lru-cache';
-import { bundleInfo, readBundle } from './bundle.js';
+import { type Bundle, bundleInfo, readBundle } from './bundle.js';
 import { runEdit } from './edit.js';
 import { asEngineError, EngineError, throwIfCancelled } from './errors.js';
 import { lightningDragFamily } from './lightningdrag/family.js';
@@ -11,8 +11,8 @@ import { gaussian } from './noise.js';
 import { encodePng } from './png.js';
 import { precisionFor } from './precision.js';
 import type { Photo } from './raster.js';
-import { type Observer, openRuntime } from './runtime.js';
-import { encodingBytes, type Machine } from './scene.js';
+import { type Observer, openRuntime, type Runtime } from './runtime.js';
+import { encodingBytes, type Family, type Machine } from './scene.js';
 import { cumulativeAlphas } from './scheduler.js';
 import type { Device, EditEvent, EditInput, EngineInfo, WantedPrecision } from './types.js';
 import { warpFamily } from './warp.js';
@@ -54,7 +54,7 @@ export async function openObservedEngine(bundleDir: string, options: OpenOptions
   const runtime = await openRuntime(bundle, { device, threads, choose: precisionFor(bundle, precision), observe });
   const machine: Machine = {
     bundle,
-    family: bundle.family === 'warp' ? warpFamily(bundle) : lightningDragFamily(bundle),
+    family: await familyOf(bundle, runtime),
     runtime,
     noise: gaussian,
     alphas: cumulativeAlphas(bundle.schedule),
@@ -110,6 +110,15 @@ export async function openObservedEngine(bundleDir: string, options: OpenOptions
       return closing;
     },
   };
+}
+
+async function familyOf(bundle: Bundle, runtime: Runtime): Promise<Family> {
+  try {
+    return bundle.family === 'warp' ? warpFamily(bundle, runtime.inputs('decoder')) : lightningDragFamily(bundle);
+  } catch (error) {
+    await runtime.close();
+    throw error;
+  }
 }
 
 /** An edit of nothing, small and quick. */

@@ -61,13 +61,13 @@ export function cropGrid({ data, channels, height, width }: Grid, window: Rect):
   return { data: out, channels, ...size };
 }
 
-/** Every plane of […, h, w] at half its size, averaged 2×2 and multiplied by `gain`. h and w must be even. */
-export function halve(data: Float32Array, width: number, gain = 1): Float32Array {
+/** Every plane of […, h, w] at half its size, averaged 2×2. h and w must be even. */
+export function halve(data: Float32Array, width: number): Float32Array {
   const out = new Float32Array(data.length / 4);
   for (let o = 0, row = 0; o < out.length; row += 2 * width) {
     for (let x = row; x < row + width; x += 2) {
       const upper = (data[x] as number) + (data[x + 1] as number);
-      out[o++] = (gain / 4) * (upper + (data[x + width] as number) + (data[x + width + 1] as number));
+      out[o++] = 0.25 * (upper + (data[x + width] as number) + (data[x + width + 1] as number));
     }
   }
   return out;

@@ -3,21 +3,22 @@
  * of bundles; the arithmetic of a step is in scheduler.ts.
  */
 
-import { type Size, sizeOf, type View } from './geometry.js';
+import { cropGrid } from './field.js';
+import { scaled, sizeOf, type View } from './geometry.js';
 import { startFromPrior } from './noise.js';
 import { allFinite, type Rgb, renderPreview, toRgb } from './picture.js';
 import { encodePreview, previewSize } from './raster.js';
 import type { Settings } from './request.js';
 import type { Store, Tensor } from './runtime.js';
 import {
-  decodedPart,
+  type EncodedScene,
   type Frame,
   finite,
+  gridOf,
   halfStore,
   halfTensor,
   latentSize,
   type Machine,
-  type Scene,
   shownWindow,
   take,
 } from './scene.js';
@@ -47,7 +48,7 @@ export interface Sampled {
 /** Denoises from the prior to x̂_0, with previews on the way for the first candidate, and decodes it. */
 export async function* sample(
   run: Run,
-  scene: Scene,
+  scene: EncodedScene,
   candidate: number,
   seed: number,
   stage: number,
@@ -75,7 +76,7 @@ export async function* sample(
     }),
   );
   const n = timesteps.length;
-  let small: Store | false | undefined;
+  let canvas: Canvas | undefined;
   for (let i = 0; ; i++) {
     await breathe();
     // a network in int8 would turn what is not a number into a byte, and nobody would see it afterwards
@@ -88,16 +89,13 @@ export async function* sample(
     if (last) {
       await breathe();
       const data = family.finish(machine, x, x0, settings, alphaAt(i));
-      const picture = await decode(run, store.set('latent_out', { data, dims }), frame.view.work);
+      const picture = await decode(run, scene, wholeCanvas(run, scene), { data, dims });
       return { picture, preview: preview(run, candidate, step, picture, frame.view) };
     }
     if (candidate === 0 && worthPreview(i, n)) {
       await breathe();
-      small ??= await clock.time(
-        'preview',
-        () => (previewView(frame.view) !== frame.view && halfStore(family.decoderSources(machine), scene)) || false,
-      );
-      yield await previewOf(run, small || store, latent, step);
+      canvas ??= await clock.time('preview', () => previewCanvas(run, scene));
+      yield await preview(run, 0, step, await decode(run, scene, canvas, latent), canvas.view);
     }
     x = await clock.time('sampling', () =>
       settings.scheduler === 'LCM'
@@ -120,25 +118,40 @@ async function predict(run: Run, store: Store, i: number, alpha: number): Promis
   return finite(allFinite(x0) ? x0 : undefined, 'the denoiser');
 }
 
-/** latent_out of the store → [size, RGB], where it is shown */
-async function decode(run: Run, store: Store, size: Size): Promise<Rgb> {
-  const { machine, clock } = run;
-  const { bundle, family, runtime } = machine;
-  const shown = shownWindow(run.frame, size);
-  const part = decodedPart(family, shown, size);
-  const inputs = await clock.time('composite', () => family.decoderInputs(machine, store, part));
-  clock.add('decoder', await runtime.run(family.decoder, inputs));
-  const picture = take(bundle, inputs, 'picture', { channels: 3, ...sizeOf(part) });
-  return finite(await clock.time('composite', () => toRgb(picture.data, size, shown, part)), 'the decoder');
+/** What a latent is decoded on: at which size, and what the decoder takes beside it. */
+interface Canvas {
+  readonly view: View;
+  readonly inputs: Store;
 }
 
-/** An unfinished x̂_0, decoded for a preview: at half size if `store` holds the halved inputs, a quarter of the cost. */
-async function previewOf(run: Run, store: Store, latent: Tensor, step: number): Promise<EditEvent> {
-  const { view } = run.frame;
-  const half = (store.get('image') as Tensor).dims[3] !== view.work.width;
-  store.set('latent_out', half ? (halfTensor(latent) as Tensor) : latent);
-  const seen = half ? halfView(view) : view;
-  return preview(run, 0, step, await decode(run, store, seen.work), seen);
+function wholeCanvas({ frame }: Run, { decoderInputs: inputs }: EncodedScene): Canvas {
+  return { view: frame.view, inputs };
+}
+
+/** For previews: half the size, a quarter of the cost, where that is still enough and everything has a half. */
+function previewCanvas(run: Run, scene: EncodedScene): Canvas {
+  const view = previewView(run.frame.view);
+  const { height, width } = latentSize(run.machine.bundle, scene);
+  const inputs = height % 2 === 0 && width % 2 === 0 ? halfStore(scene.decoderInputs) : undefined;
+  return view === run.frame.view || inputs === undefined ? wholeCanvas(run, scene) : { view, inputs };
+}
+
+/** A latent [1, C, H/8, W/8] of the whole work picture → [view.work, RGB], where it is shown. */
+async function decode(run: Run, scene: EncodedScene, { view, inputs }: Canvas, latent: Tensor): Promise<Rgb> {
+  const { machine, clock, frame } = run;
+  const { bundle, family, runtime } = machine;
+  const share = view.work.width / frame.view.work.width;
+  const part = scaled(scene.part, share);
+  const store: Store = new Map(inputs);
+  await clock.time('composite', () => {
+    const cells = cropGrid(gridOf(latent), scaled(scene.part, 1 / bundle.latent.downscale));
+    const cut = { data: cells.data, dims: [1, cells.channels, cells.height, cells.width] };
+    store.set('latent_out', share === 1 ? cut : (halfTensor(cut) as Tensor));
+  });
+  clock.add('decoder', await runtime.run(family.decoder, store));
+  const picture = take(bundle, store, 'picture', { channels: 3, ...sizeOf(part) });
+  const shown = shownWindow(frame, view.work);
+  return finite(await clock.time('composite', () => toRgb(picture.data, view.work, shown, part)), 'the decoder');
 }
 
 /** The view that previews are made at: half the work size, where that still has about as many pixels as a preview. */

@@ -47,7 +47,18 @@ export interface Scene {
   /** image, mask and what the family's graphs make of them by name; see warp.ts and lightningdrag/family.ts */
   readonly store: Store;
   readonly field: Grid;
-  readonly visibility: Grid;
+  /** [1, h, w], 1 = shown by the source; undefined = nothing says so, and no detail of the photo is carried over */
+  readonly visibility: Grid | undefined;
+}
+
+/** A scene that has been before the encoders, with what the decoder takes for the part of the picture that is shown. */
+export interface EncodedScene extends Scene {
+  /** no encoder had to run */
+  readonly reused: boolean;
+  /** the part of the work picture that is decoded, its sides on the latent's grid */
+  readonly part: Rect;
+  /** the decoder's inputs there, all but `latent_out`, which every step makes anew */
+  readonly decoderInputs: Store;
 }
 
 /** What an open bundle offers to every edit. */
@@ -65,17 +76,8 @@ export interface Machine {
 
 /** What differs between kinds of bundles, behind one interface: edit.ts and sample.ts know no network by name. */
 export interface Family {
-  /** takes `latent_out` and what else it needs, makes `picture` */
+  /** takes `latent_out` and `EncodedScene.decoderInputs`, makes `picture` */
   readonly decoder: GraphName;
-
-  /** pixels around a part of the picture on which what the decoder makes of it depends; undefined = it makes all or nothing */
-  readonly decoderReach: number | undefined;
-
-  /** Names of what decoding looks at in a scene's store: `latent_out` and what a preview's store needs at half its size. */
-  decoderSources(machine: Machine): readonly string[];
-
-  /** The decoder's inputs for the part `window` of the picture that `store` is for; its sides lie on the latent's grid. */
-  decoderInputs(machine: Machine, store: Store, window: Rect): Store;
 
   /** how many answers it has to what belongs to a drag; candidates get one after the other */
   readonly answers: number;
@@ -92,10 +94,16 @@ export interface Family {
   ): Promise<Scene>;
 
   /**
-   * Adds `latent`, `warped` (the latent, warped by the field) and all that the denoiser and the decoder take beside the sample, from
-   * the cache where an earlier edit saw the same region. Returns whether no encoder had to run.
+   * Adds `latent`, `warped` (the latent, warped by the field) and all that the denoiser takes beside the sample, from the cache where an
+   * earlier edit saw the same region; and what the decoder takes where the frame is shown.
    */
-  encode(machine: Machine, scene: Scene, key: string | undefined, clock: Stopwatch): Promise<boolean>;
+  encode(
+    machine: Machine,
+    scene: Scene,
+    frame: Frame,
+    key: string | undefined,
+    clock: Stopwatch,
+  ): Promise<EncodedScene>;
 
   /** ᾱ that the prior is noised to */
   startAlpha(machine: Machine, timesteps: readonly number[]): number;
@@ -137,12 +145,11 @@ export async function layScene(
 }
 
 /**
- * The region warped by the field, without any denoising: [size, RGB], where `size` is the work size or half of it. Only the mask's box
- * and a few pixels around it are warped; nothing else of it is ever shown.
+ * The region warped by the field, before any network but the field's has seen it: [size, RGB], where `size` is the work size or half of
+ * it. Only the mask's box and a few pixels around it are warped; nothing else of it is ever shown.
  */
 export function warpedPicture(scene: Scene, frame: Frame, size: Size): Rgb {
-  const { data, dims } = scene.store.get('image') as Tensor;
-  const image: Grid = { data, channels: 3, height: dims[2] as number, width: dims[3] as number };
+  const image = gridOf(scene.store.get('image') as Tensor);
   return finite(warpToRgb(image, scene.field, size, shownWindow(frame, size)), 'the field network');
 }
 
@@ -163,10 +170,14 @@ export function shownWindow(frame: Frame, size: Size): Rect {
 /** Sides of decoded parts are multiples of so many pixels: few different sizes, so that the runtime reuses its memory. */
 const PART = 32;
 
-/** The part of a picture of `size` to decode so that `shown` comes out as if all of it had been decoded. */
-export function decodedPart(family: Family, shown: Rect, size: Size): Rect {
-  const reach = family.decoderReach;
+/**
+ * The part of the work picture to decode so that what is shown comes out as if all of it had been: what the decoder makes of a pixel
+ * depends on `reach` pixels around it; undefined = on all of them.
+ */
+export function decodedPart(reach: number | undefined, frame: Frame): Rect {
+  const size = frame.view.work;
   if (reach === undefined) return wholeOf(size);
+  const shown = shownWindow(frame, size);
   const low = (at: number): number => Math.max(0, Math.floor((at - reach) / PART) * PART);
   const high = (at: number, end: number): number => Math.min(end, Math.ceil((at + reach) / PART) * PART);
   return {
@@ -198,24 +209,22 @@ export async function recall(
 }
 
 /**
- * What decoding looks at, at half its size, for previews at a quarter of the cost: everything averaged 2×2, the field in the smaller
- * pixels. Undefined if something of it has no size. `latent_out`, which changes with every step, is left out.
+ * The decoder's inputs at half their size, for previews at a quarter of the cost: everything averaged 2×2. Undefined if something of it
+ * has no half. The part keeps its border, which is then half as wide in the smaller pixels: good enough for a preview.
  */
-export function halfStore(names: readonly string[], scene: Scene): Store | undefined {
-  const halved = names
-    .filter((name) => name !== 'latent_out')
-    .map((name) => [name, halfTensor(scene.store.get(name), name === 'field' ? 0.5 : 1)] as const);
+export function halfStore(inputs: Store): Store | undefined {
+  const halved = [...inputs].map(([name, tensor]) => [name, halfTensor(tensor)] as const);
   return halved.every((entry): entry is readonly [string, Tensor] => entry[1] !== undefined)
     ? new Map(halved)
     : undefined;
 }
 
 /** [1, C, h, w] averaged 2×2. */
-export function halfTensor(tensor: Tensor | undefined, gain = 1): Tensor | undefined {
-  const [batch, channels, height, width] = tensor?.dims ?? [];
-  if (tensor === undefined || batch !== 1 || channels === undefined || !height || !width) return undefined;
+export function halfTensor({ data, dims }: Tensor): Tensor | undefined {
+  const [batch, channels, height, width] = dims;
+  if (batch !== 1 || channels === undefined || !height || !width) return undefined;
   if (height % 2 !== 0 || width % 2 !== 0) return undefined;
-  return { data: halve(tensor.data, width, gain), dims: [1, channels, height / 2, width / 2] };
+  return { data: halve(data, width), dims: [1, channels, height / 2, width / 2] };
 }
 
 export function encodingBytes(encoding: Encoding): number {
@@ -227,6 +236,12 @@ export function encodingBytes(encoding: Encoding): number {
 export function latentSize(bundle: Bundle, scene: Scene): { height: number; width: number } {
   const [, , height, width] = (scene.store.get('image') as Tensor).dims as [number, number, number, number];
   return { height: height / bundle.latent.downscale, width: width / bundle.latent.downscale };
+}
+
+/** [1, C, h, w] as a grid. */
+export function gridOf({ data, dims }: Tensor): Grid {
+  const [, channels, height, width] = dims as [number, number, number, number];
+  return { data, channels, height, width };
 }
 
 /** A tensor of the store as a grid, after checking that it has the shape the bundle promised. */

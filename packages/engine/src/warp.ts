@@ -3,48 +3,53 @@
  * Graphs field, encoder, appearance, denoiser, decoder; see edit.ts for their tensors.
  */
 import type { WarpBundle } from './bundle.js';
+import { EngineError } from './errors.js';
 import { cropGrid, type Grid, warpLatent, warpWindow } from './field.js';
 import { type Rect, scaled } from './geometry.js';
 import type { Store, Tensor } from './runtime.js';
-import { type Family, latentSize, layScene, recall, take } from './scene.js';
+import { decodedPart, type Family, gridOf, latentSize, layScene, recall, take } from './scene.js';
 
 /** A tensor of the decoder that is another one, warped by the field. */
 const WARPED = '_warped';
 
 /**
- * The decoder's inputs for a window of the picture: the image and the encoder's features as they land there, all else cut to it.
+ * The decoder's inputs for a window of the picture, all that the store has of them: the image and the encoder's features as they land
+ * there, everything else cut to it.
  */
-function decoderInputs(names: readonly string[], store: Store, window: Rect): Store {
+function landed(names: readonly string[], store: Store, window: Rect): Store {
   const part: Store = new Map();
-  const { width: pixels } = gridOf(store, 'mask');
+  const gridAt = (name: string): Grid => gridOf(store.get(name) as Tensor);
+  const { width: pixels } = gridAt('mask');
   for (const name of names) {
     const source = name.endsWith(WARPED) ? name.slice(0, -WARPED.length) : name;
     if (!store.has(source)) continue;
-    const grid = gridOf(store, source);
+    const grid = gridAt(source);
     const scale = grid.width / pixels;
     const cells = scaled(window, scale);
     const { data, channels, height, width } =
-      source === name ? cropGrid(grid, cells) : warpWindow(grid, gridOf(store, 'field'), cells, scale);
+      source === name ? cropGrid(grid, cells) : warpWindow(grid, gridAt('field'), cells, scale);
     part.set(name, { data, dims: [1, channels, height, width] });
   }
   return part;
 }
 
-function gridOf(store: Store, name: string): Grid {
-  const { data, dims } = store.get(name) as Tensor;
-  const [, channels, height, width] = dims as [number, number, number, number];
-  return { data, channels, height, width };
+/**
+ * A decoder that warps by itself reads the picture from wherever the field points, so no border around a part is wide enough.
+ * Throws BUNDLE_INVALID if the bundle promises one all the same.
+ */
+export function checkReach(bundle: Pick<WarpBundle, 'name' | 'decoder'>, decoderInputs: readonly string[]): void {
+  if (bundle.decoder?.reach === undefined || !decoderInputs.includes('field')) return;
+  throw new EngineError(
+    'BUNDLE_INVALID',
+    `bundle ${bundle.name}: the decoder takes the field and warps by itself, so bundle.json must not state decoder.reach`,
+  );
 }
 
-export function warpFamily(bundle: WarpBundle): Family {
+export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[]): Family {
+  checkReach(bundle, decoderInputs);
+  const beside = decoderInputs.filter((name) => name !== 'latent_out');
   return {
     decoder: 'decoder',
-    decoderReach: bundle.decoder?.reach,
-    decoderSources: ({ runtime }) => [
-      ...new Set(['image', 'mask', 'field', ...runtime.inputs('decoder').map((name) => name.replace(WARPED, ''))]),
-    ],
-    decoderInputs: ({ runtime }, store, window) => decoderInputs(runtime.inputs('decoder'), store, window),
-
     answers: bundle.field.follow?.length ?? 1,
 
     async openScene(machine, frame, photo, photoDrags, answer, key, clock) {
@@ -61,10 +66,10 @@ export function warpFamily(bundle: WarpBundle): Family {
       return { photo, drags, store, field, visibility };
     },
 
-    async encode(machine, scene, key, clock) {
+    async encode(machine, scene, frame, key, clock) {
       const { runtime } = machine;
       const { store } = scene;
-      const known = await recall(machine, store, key, async () => {
+      const reused = await recall(machine, store, key, async () => {
         clock.add('encoder', await runtime.run('encoder', store));
         clock.add('appearance', await runtime.run('appearance', store));
         return ['image', ...runtime.outputs('encoder'), ...runtime.outputs('appearance')];
@@ -73,7 +78,9 @@ export function warpFamily(bundle: WarpBundle): Family {
       const latent = take(bundle, store, 'latent', { channels: bundle.latent.channels, height, width });
       const warped = await clock.time('sampling', () => warpLatent(latent, scene.field, bundle.latent.downscale));
       store.set('warped', { data: warped.data, dims: [1, warped.channels, height, width] });
-      return known;
+      const part = decodedPart(bundle.decoder?.reach, frame);
+      const inputs = await clock.time('composite', () => landed(beside, store, part));
+      return { ...scene, reused, part, decoderInputs: inputs };
     },
 
     startAlpha: ({ alphas }, timesteps) => alphas[timesteps[0] as number] as number,

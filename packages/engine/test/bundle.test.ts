@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { asEngineError } from '../src/errors.js';
 import { openEngine, readBundleInfo } from '../src/index.js';
+import { checkReach } from '../src/warp.js';
 import { BUNDLE, collect, drag, picture, scratch } from './helpers.js';
 
 async function copyOfBundle() {
@@ -41,6 +42,13 @@ describe('a bundle', () => {
       cwd: import.meta.dirname,
     });
     expect(JSON.parse(stdout)).toEqual({ bundle: (await readBundleInfo(BUNDLE)).bundle, native: [] });
+  });
+
+  it('whose decoder warps by itself may not say how little of the picture it looks at', () => {
+    const bundle = { name: 'old', decoder: { reach: 40 } };
+    expect(() => checkReach(bundle, ['latent_out', 'image', 'field'])).toThrow(/must not state decoder\.reach/);
+    expect(() => checkReach(bundle, ['latent_out', 'image_warped'])).not.toThrow();
+    expect(() => checkReach({ name: 'old' }, ['latent_out', 'image', 'field'])).not.toThrow();
   });
 
   it('that is not there', async () => {

@@ -115,8 +115,8 @@ async function runCase(golden: Golden): Promise<{ store: ReadonlyMap<string, Ten
   const rgb: Rgb = goldenPicture(c);
   const clock = new Stopwatch();
   const drags = goldenDrags(c) as PhotoDrag[];
-  const scene = await machine.family.openScene(machine, frame, { ...size, rgb, flat: rgb }, drags, 0, 'key', clock);
-  await machine.family.encode(machine, scene, 'key', clock);
+  const opened = await machine.family.openScene(machine, frame, { ...size, rgb, flat: rgb }, drags, 0, 'key', clock);
+  const scene = await machine.family.encode(machine, opened, frame, 'key', clock);
   const run: Run = {
     machine,
     settings: settingsOf(c),

@@ -18,7 +18,7 @@ import { warpLatent } from '../field.js';
 import { toRgb } from '../picture.js';
 import type { Settings } from '../request.js';
 import type { Store, Tensor } from '../runtime.js';
-import { type Family, finite, latentSize, layScene, recall, take } from '../scene.js';
+import { decodedPart, type Family, finite, latentSize, layScene, recall, take } from '../scene.js';
 import { ddimStep } from '../scheduler.js';
 import { clipPixels } from './clip.js';
 import { interpolatedField } from './interpolate.js';
@@ -30,9 +30,6 @@ const FIELD_DOWNSCALE = 4;
 export function lightningDragFamily(bundle: LightningDragBundle): Family {
   return {
     decoder: 'vae_decoder',
-    decoderReach: undefined, // its attention and norms look at all of it
-    decoderSources: () => ['image', 'latent_out'],
-    decoderInputs: (_machine, store) => new Map(store),
 
     answers: 1,
 
@@ -43,12 +40,10 @@ export function lightningDragFamily(bundle: LightningDragBundle): Family {
       const { handles, targets } = labelMaps(drags, work);
       store.set('handle_map', { data: handles, dims: [1, 1, work.height, work.width] });
       store.set('target_map', { data: targets, dims: [1, 1, work.height, work.width] });
-      // nothing says where the result still shows the source, so no detail is carried over
-      const visibility = { ...field, channels: 1, data: new Float32Array(field.width * field.height) };
-      return { photo, drags, store, field, visibility };
+      return { photo, drags, store, field, visibility: undefined };
     },
 
-    async encode(machine, scene, key, clock) {
+    async encode(machine, scene, frame, key, clock) {
       const { runtime } = machine;
       const { store } = scene;
       const mask = store.get('mask') as Tensor;
@@ -71,7 +66,9 @@ export function lightningDragFamily(bundle: LightningDragBundle): Family {
       const latent = take(bundle, store, 'latent', size);
       const warped = await clock.time('sampling', () => warpLatent(latent, scene.field, bundle.latent.downscale));
       store.set('warped', { data: warped.data, dims: [1, size.channels, size.height, size.width] });
-      return known && maskKnown;
+      // the decoder takes the latent alone, and its attention and norms look at all of it
+      const part = decodedPart(undefined, frame);
+      return { ...scene, reused: known && maskKnown, part, decoderInputs: new Map() };
     },
 
     startAlpha: ({ alphas }) => alphas[bundle.schedule.start] as number,
