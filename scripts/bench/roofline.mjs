@@ -9,7 +9,7 @@ const { createSession, runSession } = await import(path.join(dist, 'runtime.js')
 
 const CONVOLUTIONS = 'convolutions';
 const LAYERS = 'linear layers';
-const ATTENTION = 'attention products';
+const ATTENTION = 'attention';
 
 /** Which kind a node is, by its operator and the shapes it took. What is not listed moves or shapes data. */
 function kindOf({ op, inputs }) {

@@ -8,7 +8,7 @@ import torch
 from conftest import picture
 
 from tug import heldout, layers
-from tug.cases import heldout_case, synthetic_case
+from tug.cases import folds, heldout_case, synthetic_case
 from tug.drags import sample_drags
 from tug.fieldnet import turn_round
 from tug.masks import loose_mask, window
@@ -103,6 +103,13 @@ def test_every_motion_is_finite(name: str) -> None:
     x = grid(64, 80)
     for _ in range(10):
         assert np.isfinite(random_motion(rng, x, random_region(rng, 64, 80), only=(name,))).all()
+
+
+def test_a_field_that_turns_a_part_over_is_seen_to_fold() -> None:
+    x = grid(32, 40) - [20.0, 16.0]
+    assert not folds((x * -0.5).astype(np.float32))  # twice as large
+    assert folds((x * [-2.0, 0.0]).astype(np.float32))  # mirrored
+    assert not folds((x * -2.0).astype(np.float32))  # half a turn
 
 
 def test_inverse_of_a_field() -> None:

@@ -7,10 +7,10 @@ import torch
 from conftest import AUTOENCODER, DRAG, FIELD
 
 from tug.autoencoder import DECODER_REACH, Decoder, Encoder
-from tug.fieldnet import FieldNet
+from tug.fieldnet import FieldNet, Fields
 from tug.stage_autoencoder import AutoencoderStage, AutoencoderStageConfig
 from tug.stage_drag import DragStage, DragStageConfig
-from tug.stage_field import FieldStage, FieldStageConfig
+from tug.stage_field import FieldStage, FieldStageConfig, field_loss
 from tug.trainer import TrainConfig, learning_rate, train
 
 
@@ -50,6 +50,22 @@ def test_warm_start_takes_the_averaged_weights(album, tmp_path) -> None:
     stage = _field_stage(album)
     train(stage, TrainConfig(steps=0, workers=0), tmp_path / "second", warm=tmp_path / "first" / "state.pt")
     assert _same(ema, stage.networks)
+
+
+def test_a_tear_costs_more_than_the_same_error_everywhere() -> None:
+    mask, still = torch.ones(1, 1, 8, 8), torch.zeros(1, 2, 8, 8)
+    batch = {"mask": mask, "visible": mask, "field": still, "forward": still, "known": mask, "real": mask[..., :1, :1]}
+    batch |= {"source": torch.zeros(1, 3, 8, 8), "target": torch.zeros(1, 3, 8, 8)}
+
+    def figures(field: torch.Tensor) -> dict[str, float]:
+        return field_loss(Fields(field, 9 * mask, still, still, still), batch)[1]
+
+    torn = torch.cat([still[..., :4] - 2, still[..., 4:] + 2], 3)
+    shifted, parted = figures(still + 2), figures(torn)
+    assert abs(shifted["flow"] - parted["flow"]) < 1e-5
+    assert shifted["torn"] < 0.05
+    # a jump by (4, 4) on one column of seven borders in eight rows, of 65 counted pixels
+    assert abs(parted["torn"] - shifted["torn"] - 8 * 32**0.5 / 65) < 0.01
 
 
 def test_batches_depend_on_the_step_only(album) -> None:

@@ -52,6 +52,13 @@ def fit(photo: Array, height: int, width: int) -> Array:
     return cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
 
 
+def folds(field: Array) -> bool:
+    """Whether x + field(x), field [H, W, 2] in pixels, turns some part over."""
+    dx, dy = np.diff(field, axis=1)[:-1], np.diff(field, axis=0)[:, :-1]
+    turned = (1 + dx[..., 0]) * (1 + dy[..., 1]) - dx[..., 1] * dy[..., 0]
+    return bool(np.mean(turned < 0.05) > 0.002)
+
+
 def deform_in_place(rng: np.random.Generator, source: Array, cut: Array | None) -> Case | None:
     """Smooth deformation of one or two parts inside a loose mask; everything stays visible."""
     height, width = source.shape[:2]
@@ -70,10 +77,13 @@ def deform_in_place(rng: np.random.Generator, source: Array, cut: Array | None) 
         # keep the map one-to-one: the window's slope times the motion stays below one
         peak = np.abs(field).max() + 1e-6
         field *= min(1.0, 0.5 * reach / peak, 0.3 * min(height, width) / peak)
+        if rng.random() < 0.4:
+            # what is still begins before the border: people paint more than they need
+            part_mask = loose_mask(rng, part_mask, spread=(0.02, 0.12))
         mask = np.maximum(mask, part_mask)
         total = total + field
         parts.append(core)
-    if np.hypot(*np.moveaxis(total, -1, 0)).max() < 0.015 * min(height, width):
+    if np.hypot(*np.moveaxis(total, -1, 0)).max() < 0.015 * min(height, width) or folds(total):
         return None
     target = warp(source, total)
     drags = sample_drags(rng, total, np.maximum.reduce(parts), mask, PINNED)

@@ -6,7 +6,8 @@ its handle at t + B(t), with no inversion. All lengths are pixels of the canvas 
 coordinates are continuous, origin at the top-left corner (the first pixel's centre is 0.5, 0.5).
 
 Families (what a user does with a picture): stretch with a pinned end, lengthen, bend, turn about a pivot,
-turn with foreshortening (a head, a cup), scale about a pinned point, open (a mouth, a beak, a gap), shift.
+turn with foreshortening (a head, a cup), scale about a pinned point, open (a mouth, a beak, a gap), shift;
+and what nobody names but soft things do: several parts that move on their own (mingle), a lump pushed about (knead).
 """
 
 from __future__ import annotations
@@ -177,6 +178,34 @@ def shift(rng: np.random.Generator, x: Array, region: Region, strength: float) -
     return _rotate(back, spin) * (1 + zoom) + region.centre - x
 
 
+def mingle(rng: np.random.Generator, x: Array, region: Region, strength: float) -> Array:
+    """Two to four parts, each turned, scaled and moved on its own, and blended smoothly between them."""
+    count = int(rng.integers(2, 5))
+    centres = region.centre + rng.normal(0, 0.6, (count, 2)) * region.size
+    reach = region.size * rng.uniform(0.4, 1.0, count)
+    near = np.stack([np.exp(-np.square(x - c).sum(-1) / (2 * r * r)) for c, r in zip(centres, reach, strict=True)])
+    share = near / (near.sum(0) + 1e-3)
+    field = np.zeros_like(x)
+    for weight, centre in zip(share, centres, strict=True):
+        move = strength * region.size * rng.normal(0, 0.5, 2) * (rng.random() < 0.8)
+        back = x - centre - move
+        turned = _rotate(back, rng.normal(0, 0.6) * strength) * np.exp(rng.normal(0, 0.4) * strength)
+        field += weight[..., None] * (turned + centre - x)
+    return field
+
+
+def knead(rng: np.random.Generator, x: Array, region: Region, strength: float) -> Array:
+    """A soft lump: a few places pushed this way and that, each taking its surroundings along."""
+    count = int(rng.integers(1, 7))
+    field = np.zeros_like(x)
+    for _ in range(count):
+        place = region.centre + rng.normal(0, 0.7, 2) * region.size
+        reach = region.size * float(np.exp(rng.uniform(np.log(0.35), np.log(1.3))))
+        push = strength * reach * rng.normal(0, 0.6, 2)
+        field += np.exp(-np.square(x - place).sum(-1) / (2 * reach * reach))[..., None] * push
+    return field
+
+
 Motion = Callable[[np.random.Generator, Array, Region, float], Array]
 MOTIONS: dict[str, tuple[Motion, float]] = {
     "stretch": (stretch, 2.0),
@@ -187,6 +216,8 @@ MOTIONS: dict[str, tuple[Motion, float]] = {
     "scale": (scale, 1.5),
     "open": (open_up, 1.0),
     "shift": (shift, 2.5),
+    "mingle": (mingle, 3.0),
+    "knead": (knead, 3.0),
 }
 
 

@@ -95,7 +95,20 @@ def field_loss(fields: Fields, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         error = ((field - truth).square().sum(1, keepdim=True) + 0.01).sqrt() - 0.1
         return (error * where / area).sum((1, 2, 3)) / (1 + 0.1 * moved.flatten())
 
+    def slope(field: Tensor, truth: Tensor, where: Tensor) -> Tensor:
+        """Error of the field's differences between neighbours that are both in `where`, a masked pixel: [B]. A tear
+        costs what a shift by as much does, so that the field breaks only where it is sure that the thing does."""
+        error = field - truth
+        total = torch.zeros_like(area.flatten())
+        for axis in (2, 3):
+            last = error.shape[axis] - 1
+            both = where.narrow(axis, 1, last) * where.narrow(axis, 0, last)
+            step = error.narrow(axis, 1, last) - error.narrow(axis, 0, last)
+            total = total + ((step.square().sum(1, keepdim=True) + 1e-4).sqrt() * both / area).sum((1, 2, 3))
+        return total / (1 + 0.1 * moved.flatten())
+
     flow = end_point(fields.field, batch["field"], seen)
+    torn = slope(fields.field, batch["field"], seen)
     follow = end_point(fields.forward, batch["forward"], mask * batch["known"])
     photometric = (warp(batch["source"], fields.field) - batch["target"]).abs().mean(1, keepdim=True)
     photo = (photometric * (seen + 0.3 * mask * (1 - visible) * batch["real"]) / area).sum((1, 2, 3))
@@ -106,13 +119,14 @@ def field_loss(fields: Fields, batch: Batch) -> tuple[Tensor, dict[str, float]]:
     dx = fields.field[..., 1:] - fields.field[..., :-1]
     dy = fields.field[..., 1:, :] - fields.field[..., :-1, :]
     smooth = (dx * mask[..., 1:]).abs().mean() + (dy * mask[..., 1:, :]).abs().mean()
-    total = (flow + follow + 2 * photo + 1.5 * hole).mean() + 0.01 * smooth
+    total = (flow + follow + torn + 2 * photo + 1.5 * hole).mean() + 0.01 * smooth
     with torch.no_grad():
         figures = {
             "flow": flow,
             "turned": end_point(fields.turned, batch["field"], seen),
             "prior": end_point(fields.prior, batch["field"], seen),
             "follow": follow,
+            "torn": torn,
             "photo": photo,
             "hole": hole,
         }

@@ -8,9 +8,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createSession, runSession, type Tensor } from './runtime.js';
 
-/** One convolution or matrix product as it ran. Shapes as in ONNX: convolution weights [out, in / groups, kh, kw]. */
+/**
+ * One convolution or matrix product as it ran, or an attention, which is two of them. Shapes as in ONNX: convolution weights
+ * [out, in / groups, kh, kw]; queries, keys and values [B, tokens, channels].
+ */
 export interface Operator {
-  readonly op: 'Conv' | 'ConvTranspose' | 'MatMul' | 'Gemm';
+  readonly op: 'Conv' | 'ConvTranspose' | 'MatMul' | 'Gemm' | 'MultiHeadAttention';
   readonly inputs: readonly (readonly number[])[];
   readonly output: readonly number[];
   readonly flop: number;
@@ -81,6 +84,8 @@ export function flopOf(op: string, inputs: readonly (readonly number[])[], outpu
       return 2 * product(output) * (a.at(-1) ?? 0);
     case 'Gemm': // [M, K] or [K, M]: whichever, K is what remains of A beside M
       return 2 * product(output) * (product(a) / (output[0] ?? 1));
+    case 'MultiHeadAttention': // queries with keys, then their weights with values
+      return 4 * product(output) * (b[1] ?? 0);
     default:
       return 0;
   }

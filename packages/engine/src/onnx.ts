@@ -42,12 +42,23 @@ const product = (shape: readonly number[]): number => shape.reduce((p, n) => p *
 const weight = (i: number): number => (((i * 2654435761) % 1009) / 1009 - 0.5) / 8;
 const floats = (values: Float32Array): Uint8Array => new Uint8Array(values.buffer);
 
-function node(op: string, inputs: readonly string[], output: string, attributes: readonly Buffer[] = []): Buffer {
-  return message(1, ...inputs.map((name) => text(1, name)), text(2, output), text(4, op), ...attributes);
+/** The domain of ONNX Runtime's own operators. */
+const RUNTIMES_OWN = 'com.microsoft';
+
+function node(
+  op: string,
+  inputs: readonly string[],
+  output: string,
+  attributes: readonly Buffer[] = [],
+  domain = '',
+): Buffer {
+  const names = [...inputs.map((name) => text(1, name)), text(2, output)];
+  return message(1, ...names, text(4, op), text(7, domain), ...attributes);
 }
 
 function model(...graph: Buffer[]): Uint8Array {
-  return Buffer.concat([int(1, 8), message(7, text(2, 'one'), ...graph), message(8, int(2, 17))]);
+  const versions = [message(8, int(2, 17)), message(8, text(1, RUNTIMES_OWN), int(2, 1))];
+  return Buffer.concat([int(1, 8), message(7, text(2, 'one'), ...graph), ...versions]);
 }
 
 const ints = (name: string, values: readonly number[]): Buffer =>
@@ -59,9 +70,27 @@ export interface OneOperator {
   inputs: [string, readonly number[]][];
 }
 
+/** Of an attention; its shapes do not tell, and Stable Diffusion has as many everywhere. */
+const HEADS = 8;
+
+/** Queries, keys and values are all inputs. */
+function oneAttention({ inputs, output }: Operator): OneOperator {
+  const named = ['q', 'k', 'v'].map((name, i): [string, readonly number[]] => [name, inputs[i] ?? []]);
+  const names = named.map(([name]) => name);
+  return {
+    model: model(
+      node('MultiHeadAttention', names, 'y', [single('num_heads', HEADS)], RUNTIMES_OWN),
+      ...named.map(([name, shape]) => valueInfo(11, name, shape)),
+      valueInfo(12, 'y', output),
+    ),
+    inputs: named,
+  };
+}
+
 /** A model `x (, w) → y` with this one operator. Weights are stored in it; of a product of two activations both are inputs. */
 export function oneOperator(operator: Operator): OneOperator {
   const { op, inputs, output } = operator;
+  if (op === 'MultiHeadAttention') return oneAttention(operator);
   const [x = [], w = []] = inputs;
   const convolution = op === 'Conv' || op === 'ConvTranspose';
   const stored = convolution || w.length === 2;

@@ -98,6 +98,16 @@ describe('counting a file', () => {
       output: [1, 4, 50, 50],
       flop: 2 * 4 * 50 * 20 * 50,
     },
+    {
+      op: 'MultiHeadAttention',
+      inputs: [
+        [1, 50, 64],
+        [1, 70, 64],
+        [1, 70, 64],
+      ],
+      output: [1, 50, 64],
+      flop: 2 * 2 * 50 * 70 * 64,
+    },
   ])('runs it and sees what was written: $op $inputs', async (operator) => {
     await using dir = await scratch();
     const { model, inputs } = oneOperator(operator);

@@ -80,6 +80,21 @@ def point_maps(
     return maps[0], maps[1]
 
 
+class _Attention(torch.autograd.Function):
+    """Scaled dot-product attention of several heads, q [B, L, C], k and v [B, M, C] -> [B, L, C], as one node of the
+    exported graph. ONNX Runtime's kernel for it works block by block: the B · heads · L · M scores, a gigabyte at the
+    published size, are never in memory at once."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+        q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2)
+
+    @staticmethod
+    def symbolic(g: Any, q: Any, k: Any, v: Any, heads: int) -> Any:
+        return g.op("com.microsoft::MultiHeadAttention", q, k, v, num_heads_i=heads).setType(q.type())
+
+
 class Projections(nn.Module):
     """The weights of one of diffusers' attention layers, taken over, and the attention itself."""
 
@@ -90,9 +105,8 @@ class Projections(nn.Module):
         self.heads = attention.heads
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """q [B, L, C], k and v [B or 1, M, C] -> [B, L, C], before the output projection."""
-        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
-        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2)
+        """q [B, L, C], k and v [B, M, C] -> [B, L, C], before the output projection."""
+        return _Attention.apply(q, k, v, self.heads)
 
 
 class PointAttention(Projections):
