@@ -76,7 +76,7 @@ export async function* sample(
     }),
   );
   const n = timesteps.length;
-  let canvas: Canvas | undefined;
+  let small: Rendition | undefined;
   for (let i = 0; ; i++) {
     await breathe();
     // a network in int8 would turn what is not a number into a byte, and nobody would see it afterwards
@@ -89,13 +89,13 @@ export async function* sample(
     if (last) {
       await breathe();
       const data = family.finish(machine, x, x0, settings, alphaAt(i));
-      const picture = await decode(run, scene, wholeCanvas(run, scene), { data, dims });
+      const picture = await decode(run, scene, fullRendition(run, scene), { data, dims });
       return { picture, preview: preview(run, candidate, step, picture, frame.view) };
     }
     if (candidate === 0 && worthPreview(i, n)) {
       await breathe();
-      canvas ??= await clock.time('preview', () => previewCanvas(run, scene));
-      yield await preview(run, 0, step, await decode(run, scene, canvas, latent), canvas.view);
+      small ??= await clock.time('preview', () => previewRendition(run, scene));
+      yield await preview(run, 0, step, await decode(run, scene, small, latent), small.view);
     }
     x = await clock.time('sampling', () =>
       settings.scheduler === 'LCM'
@@ -118,26 +118,27 @@ async function predict(run: Run, store: Store, i: number, alpha: number): Promis
   return finite(allFinite(x0) ? x0 : undefined, 'the denoiser');
 }
 
-/** What a latent is decoded on: at which size, and what the decoder takes beside it. */
-interface Canvas {
+/** How a latent is decoded: at which size, and with what beside it. */
+interface Rendition {
   readonly view: View;
   readonly inputs: Store;
 }
 
-function wholeCanvas({ frame }: Run, { decoderInputs: inputs }: EncodedScene): Canvas {
+function fullRendition({ frame }: Run, { decoderInputs: inputs }: EncodedScene): Rendition {
   return { view: frame.view, inputs };
 }
 
 /** For previews: half the size, a quarter of the cost, where that is still enough and everything has a half. */
-function previewCanvas(run: Run, scene: EncodedScene): Canvas {
+function previewRendition(run: Run, scene: EncodedScene): Rendition {
   const view = previewView(run.frame.view);
   const { height, width } = latentSize(run.machine.bundle, scene);
-  const inputs = height % 2 === 0 && width % 2 === 0 ? halfStore(scene.decoderInputs) : undefined;
-  return view === run.frame.view || inputs === undefined ? wholeCanvas(run, scene) : { view, inputs };
+  if (view === run.frame.view || height % 2 !== 0 || width % 2 !== 0) return fullRendition(run, scene);
+  const inputs = halfStore(scene.decoderInputs);
+  return inputs === undefined ? fullRendition(run, scene) : { view, inputs };
 }
 
 /** A latent [1, C, H/8, W/8] of the whole work picture → [view.work, RGB], where it is shown. */
-async function decode(run: Run, scene: EncodedScene, { view, inputs }: Canvas, latent: Tensor): Promise<Rgb> {
+async function decode(run: Run, scene: EncodedScene, { view, inputs }: Rendition, latent: Tensor): Promise<Rgb> {
   const { machine, clock, frame } = run;
   const { bundle, family, runtime } = machine;
   const share = view.work.width / frame.view.work.width;
