@@ -16,6 +16,7 @@ from tug.geometry import (
     rigid_motion,
     sample,
     squared_distances,
+    steadied,
     warp,
 )
 
@@ -117,6 +118,17 @@ def test_padding_drags_change_nothing() -> None:
     with torch.no_grad():
         one, two = network.at_net_size(image, mask, drags)[0], network.at_net_size(image, mask, padded)[0]
     assert torch.allclose(one, two, atol=1e-3)
+
+
+def test_steadying_keeps_slopes_and_jumps_and_evens_out_ripples() -> None:
+    grid, within = pixel_grid(torch.zeros(1, 1, 24, 24)), torch.ones(1, 1, 24, 24)
+    inside = (slice(None), slice(None), slice(4, -4), slice(4, -4))
+    slope = torch.cat([0.3 * grid[:, :1] - 0.2 * grid[:, 1:], 0.1 * grid[:, 1:]], 1)
+    assert torch.allclose(steadied(slope, within, 2, 0.4)[inside], slope[inside], atol=1e-4)
+    jump = 8 * (grid > 12).float()
+    assert (steadied(jump, within, 2, 0.4) - jump).abs().max() < 0.5
+    ripple = 0.1 * torch.cos(torch.pi * grid)
+    assert steadied(slope + ripple, within, 2, 0.4)[inside].sub(slope[inside]).abs().max() < 0.05
 
 
 def test_what_is_known_stays_and_the_rest_continues_it_smoothly() -> None:

@@ -29,12 +29,15 @@ from .geometry import (
     sample,
     shepard,
     squared_distances,
+    steadied,
     warp,
 )
 
 SCALE = 4
 # What is added to the logit of following, by candidate: as trained first, then other answers to what belongs to a drag.
 FOLLOW = (0.0, 2.5, -2.0, 1.25)
+STEADY_RADIUS, STEADY_EDGE = 2, 0.4  # how the field is steadied (`geometry.steadied`), net pixels and their square
+RIM = 3.0  # net pixels inside the mask's border over which the field dies out
 SURENESS, SURE_FROM = 2.0, 1.0  # slope of what is hidden against the network's logit of a hole, and where it is a half
 
 
@@ -116,11 +119,17 @@ class FieldNet(nn.Module):
 
         Where a hole is likely the field is continued smoothly from around, so that what shines through is stretched
         and not torn; and only where it is nearly sure is it hidden, since a mistaken fill is worse to look at than a
-        stretched warp. What was dragged to a target is seen there."""
+        stretched warp. What was dragged to a target is seen there. Small steps of the field, as no thing moves,
+        are evened out; at the mask's border, beyond which everything stays, it dies out instead of breaking off."""
         belief = mask.clamp(0, 1) * torch.sigmoid(-fields.logits)
-        near = (1.5 * disks(squared_distances(drags[..., 2:], pixel_grid(mask)), self.config.reach)).clamp(max=1)
+        handles, targets = drags[..., :2], drags[..., 2:]
+        to_target = squared_distances(targets, pixel_grid(mask))
+        near = (1.5 * disks(to_target, self.config.reach)).clamp(max=1)
         known = torch.maximum(((0.5 - belief) / 0.4).clamp(0, 1), near)
-        field = push_pull(fields.field, known) * (mask > 0.01).float()
+        inwards = (mask_depth(mask) / RIM).clamp(max=1)
+        field = steadied(push_pull(fields.field, known), mask, STEADY_RADIUS, STEADY_EDGE)
+        field = field * inwards.square() * (3 - 2 * inwards)
+        field = self._exact(field, targets, handles - targets, to_target, mask)
         sure = torch.sigmoid(-SURENESS * (fields.logits + SURE_FROM))
         return field, 1 - mask.clamp(0, 1) * sure * (1 - near)
 

@@ -99,6 +99,23 @@ def disks(distances: Tensor, radius: float = 1.5) -> Tensor:
     return torch.exp(distances / (-2 * radius * radius)).amax(1, keepdim=True)
 
 
+def steadied(field: Tensor, within: Tensor, radius: int, edge: float) -> Tensor:
+    """field [B, 2, H, W] smoothed where it varies little and left alone where it jumps: the guided filter of He et al.
+    (2010), each field its own guide, over squares of 2 radius + 1 pixels inside `within` [B, 1, H, W].
+
+    edge: variance of the field in such a square, in its own pixels squared, at which half of it stays."""
+    weight = (within > 0.5).float() + 1e-4
+    total = F.avg_pool2d(weight, 2 * radius + 1, 1, radius)
+
+    def mean(of: Tensor) -> Tensor:
+        return F.avg_pool2d(of * weight, 2 * radius + 1, 1, radius) / total
+
+    average = mean(field)
+    variance = mean((field * field).sum(1, keepdim=True)) - (average * average).sum(1, keepdim=True)
+    share = variance.clamp(min=0) / (variance.clamp(min=0) + edge)
+    return mean(share) * field + mean((1 - share) * average)
+
+
 def push_pull(values: Tensor, weight: Tensor, levels: int = 4) -> Tensor:
     """values [B, C, H, W] where weight [B, 1, H, W] is 1, a smooth continuation of them from around where it is 0.
 
