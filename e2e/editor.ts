@@ -7,13 +7,14 @@ import type { Page } from 'playwright-core';
 export async function watchPictures(page: Page): Promise<void> {
   await page.addInitScript(() => {
     const seen: { kind: string; src: string; step: string | null }[] = [];
-    Object.assign(window, { picturesSeen: seen });
+    const watched = Object.assign(window, { picturesSeen: seen, progressSeen: false });
     const note = (image: HTMLImageElement) => {
       const kind = image.dataset.kind;
       if (kind !== undefined && image.dataset.ready !== undefined)
         seen.push({ kind, src: image.src, step: image.dataset.step ?? null });
     };
     new MutationObserver((changes) => {
+      watched.progressSeen ||= document.querySelector('[data-testid="progress"]') !== null;
       for (const { target, addedNodes } of changes) {
         if (target instanceof HTMLImageElement) note(target);
         for (const node of addedNodes) if (node instanceof HTMLImageElement) note(node);
@@ -28,6 +29,11 @@ export async function previewsSeen(page: Page): Promise<number> {
     const { picturesSeen } = window as unknown as { picturesSeen: { kind: string; src: string }[] };
     return new Set(picturesSeen.filter(({ kind }) => kind === 'preview').map(({ src }) => src)).size;
   });
+}
+
+/** Whether the page told how far a run was, so far. */
+export function progressSeen(page: Page): Promise<boolean> {
+  return page.evaluate(() => (window as unknown as { progressSeen: boolean }).progressSeen);
 }
 
 /** Waits until the stage has shown a preview. A fast run may be over by then: what was shown counts, not what stands now. */

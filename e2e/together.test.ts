@@ -1,7 +1,16 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { previewsSeen, pull, shownBytes, shownPicture, waitForDrags, waitForPreview, watchPictures } from './editor.js';
+import {
+  previewsSeen,
+  progressSeen,
+  pull,
+  shownBytes,
+  shownPicture,
+  waitForDrags,
+  waitForPreview,
+  watchPictures,
+} from './editor.js';
 import {
   findChromium,
   launchBrowser,
@@ -84,6 +93,7 @@ describe.skipIf(chromium === null)(
       await ana.page.getByTestId('run').click();
       await waitForPreview(ben.page);
       await keep(ben, '5-running');
+      expect(await progressSeen(ben.page)).toBe(true);
       await Promise.all([ana.page.getByTestId('review').waitFor(), ben.page.getByTestId('review').waitFor()]);
       const [seenByAna, seenByBen] = await Promise.all([
         shownPicture(ana.page, 'candidate'),

@@ -168,7 +168,7 @@ export function renderSd15(found) {
   const step = [
     ['one guided step', 'ms', 'GFLOP/s', 'of our time'],
     row('our engine: two runs of the U-Net', ours),
-    row('its convolutions and matrix products, each alone', alone),
+    row('its convolutions, products and attentions, each alone', alone),
   ];
   if (compared) {
     step.push(row('PyTorch, both branches as one batch (as the reference does)', median(steps.batch)));

@@ -8,11 +8,11 @@ import torch
 from conftest import picture
 
 from tug import heldout, layers
-from tug.cases import folds, heldout_case, synthetic_case
+from tug.cases import heldout_case, synthetic_case
 from tug.drags import sample_drags
 from tug.fieldnet import turn_round
 from tug.masks import loose_mask, window
-from tug.motions import MOTIONS, grid, invert, random_motion, random_region, warp
+from tug.motions import MOTIONS, folds, grid, invert, random_motion, random_region, warp
 
 
 def _check(case, tolerance: float) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from . import heldout, layers
 from .drags import sample_drags
 from .masks import loose_mask, window
-from .motions import Array, grid, invert, random_motion, random_region, region_of, warp
+from .motions import Array, folds, grid, invert, random_motion, random_region, region_of, warp
 
 # share of training cases in which something is pinned: four in five of the drags that people draw have a pin
 PINNED = 0.6
@@ -50,13 +50,6 @@ def fit(photo: Array, height: int, width: int) -> Array:
     y, x = (h - ch) // 2, (w - cw) // 2
     part = photo[y : y + ch, x : x + cw]
     return cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
-
-
-def folds(field: Array) -> bool:
-    """Whether x + field(x), field [H, W, 2] in pixels, turns some part over."""
-    dx, dy = np.diff(field, axis=1)[:-1], np.diff(field, axis=0)[:, :-1]
-    turned = (1 + dx[..., 0]) * (1 + dy[..., 1]) - dx[..., 1] * dy[..., 0]
-    return bool(np.mean(turned < 0.05) > 0.002)
 
 
 def deform_in_place(rng: np.random.Generator, source: Array, cut: Array | None) -> Case | None:

@@ -241,6 +241,13 @@ def invert(field: Array, steps: int = 12) -> Array:
     return inverse
 
 
+def folds(field: Array) -> bool:
+    """Whether x + field(x), field [H, W, 2] in pixels, turns some part over."""
+    dx, dy = np.diff(field, axis=1)[:-1], np.diff(field, axis=0)[:, :-1]
+    turned = (1 + dx[..., 0]) * (1 + dy[..., 1]) - dx[..., 1] * dy[..., 0]
+    return bool(np.mean(turned < 0.05) > 0.002)
+
+
 def warp(image: Array, field: Array, border: int = cv2.BORDER_REFLECT_101) -> Array:
     """out(x) = image(x + field(x)), bilinear; image [H, W(, C)], field [H, W, 2] in pixels of the same size."""
     # Reflection steps back one picture at a time, so a far-off coordinate would take for ever.

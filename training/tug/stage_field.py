@@ -29,9 +29,9 @@ class FieldStageConfig:
 
     batch: int = 16
     sizes: tuple[tuple[int, int], ...] = ((96, 96), (80, 112), (112, 80), (128, 128))
-    in_place: float = 0.35
+    in_place: float = 0.45
     painted: float = 0.6
-    real: float = 0.12
+    real: float = 0.15
     max_drags: int = 12
 
 
@@ -96,8 +96,8 @@ def field_loss(fields: Fields, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         return (error * where / area).sum((1, 2, 3)) / (1 + 0.1 * moved.flatten())
 
     def slope(field: Tensor, truth: Tensor, where: Tensor) -> Tensor:
-        """Error of the field's differences between neighbours that are both in `where`, a masked pixel: [B]. A tear
-        costs what a shift by as much does, so that the field breaks only where it is sure that the thing does."""
+        """Error of the field's differences between neighbours that are both in `where`, a masked pixel: [B]. It is an
+        error's jumps that count, so that the field breaks only where it is sure that the thing does."""
         error = field - truth
         total = torch.zeros_like(area.flatten())
         for axis in (2, 3):

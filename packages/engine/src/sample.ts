@@ -21,6 +21,7 @@ import {
   type Machine,
   shownWindow,
   take,
+  tensorOf,
 } from './scene.js';
 import { ddimStep, guidanceAt, guide, lcmStep } from './scheduler.js';
 import type { Stopwatch } from './stopwatch.js';
@@ -145,8 +146,7 @@ async function decode(run: Run, scene: EncodedScene, { view, inputs }: Rendition
   const part = scaled(scene.part, share);
   const store: Store = new Map(inputs);
   await clock.time('composite', () => {
-    const cells = cropGrid(gridOf(latent), scaled(scene.part, 1 / bundle.latent.downscale));
-    const cut = { data: cells.data, dims: [1, cells.channels, cells.height, cells.width] };
+    const cut = tensorOf(cropGrid(gridOf(latent), scaled(scene.part, 1 / bundle.latent.downscale)));
     store.set('latent_out', share === 1 ? cut : (halfTensor(cut) as Tensor));
   });
   clock.add('decoder', await runtime.run(family.decoder, store));

@@ -244,6 +244,10 @@ export function gridOf({ data, dims }: Tensor): Grid {
   return { data, channels, height, width };
 }
 
+export function tensorOf({ data, channels, height, width }: Grid): Tensor {
+  return { data, dims: [1, channels, height, width] };
+}
+
 /** A tensor of the store as a grid, after checking that it has the shape the bundle promised. */
 export function take(
   bundle: Bundle,

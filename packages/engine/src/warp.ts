@@ -7,7 +7,7 @@ import { EngineError } from './errors.js';
 import { cropGrid, type Grid, warpLatent, warpWindow } from './field.js';
 import { type Rect, scaled } from './geometry.js';
 import type { Store, Tensor } from './runtime.js';
-import { decodedPart, type Family, gridOf, latentSize, layScene, recall, take } from './scene.js';
+import { decodedPart, type Family, gridOf, latentSize, layScene, recall, take, tensorOf } from './scene.js';
 
 /** A tensor of the decoder that is another one, warped by the field. */
 const WARPED = '_warped';
@@ -26,9 +26,7 @@ function landed(names: readonly string[], store: Store, window: Rect): Store {
     const grid = gridAt(source);
     const scale = grid.width / pixels;
     const cells = scaled(window, scale);
-    const { data, channels, height, width } =
-      source === name ? cropGrid(grid, cells) : warpWindow(grid, gridAt('field'), cells, scale);
-    part.set(name, { data, dims: [1, channels, height, width] });
+    part.set(name, tensorOf(source === name ? cropGrid(grid, cells) : warpWindow(grid, gridAt('field'), cells, scale)));
   }
   return part;
 }
@@ -77,7 +75,7 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
       const { height, width } = latentSize(bundle, scene);
       const latent = take(bundle, store, 'latent', { channels: bundle.latent.channels, height, width });
       const warped = await clock.time('sampling', () => warpLatent(latent, scene.field, bundle.latent.downscale));
-      store.set('warped', { data: warped.data, dims: [1, warped.channels, height, width] });
+      store.set('warped', tensorOf(warped));
       const part = decodedPart(bundle.decoder?.reach, frame);
       const inputs = await clock.time('composite', () => landed(beside, store, part));
       return { ...scene, reused, part, decoderInputs: inputs };

@@ -15,10 +15,11 @@
 import { createHash } from 'node:crypto';
 import type { GraphName, LightningDragBundle } from '../bundle.js';
 import { warpLatent } from '../field.js';
+import { wholeOf } from '../geometry.js';
 import { toRgb } from '../picture.js';
 import type { Settings } from '../request.js';
 import type { Store, Tensor } from '../runtime.js';
-import { decodedPart, type Family, finite, latentSize, layScene, recall, take } from '../scene.js';
+import { type Family, finite, latentSize, layScene, recall, take, tensorOf } from '../scene.js';
 import { ddimStep } from '../scheduler.js';
 import { clipPixels } from './clip.js';
 import { interpolatedField } from './interpolate.js';
@@ -65,10 +66,9 @@ export function lightningDragFamily(bundle: LightningDragBundle): Family {
       const size = { channels: bundle.latent.channels, ...latentSize(bundle, scene) };
       const latent = take(bundle, store, 'latent', size);
       const warped = await clock.time('sampling', () => warpLatent(latent, scene.field, bundle.latent.downscale));
-      store.set('warped', { data: warped.data, dims: [1, size.channels, size.height, size.width] });
+      store.set('warped', tensorOf(warped));
       // the decoder takes the latent alone, and its attention and norms look at all of it
-      const part = decodedPart(undefined, frame);
-      return { ...scene, reused: known && maskKnown, part, decoderInputs: new Map() };
+      return { ...scene, reused: known && maskKnown, part: wholeOf(frame.view.work), decoderInputs: new Map() };
     },
 
     startAlpha: ({ alphas }) => alphas[bundle.schedule.start] as number,
