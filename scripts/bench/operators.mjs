@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { dist, median } from './report.mjs';
 
 const { oneOperator } = await import(path.join(dist, 'onnx.js'));
-const { createSession, runSession } = await import(path.join(dist, 'runtime.js'));
+const { createSession, runSession } = await import(path.join(dist, 'sessions.js'));
 
 /** A 3×3 convolution of 128 channels at 64×64, as the small networks use it. */
 export const CONVOLUTION = {

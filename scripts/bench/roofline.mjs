@@ -5,7 +5,7 @@ import path from 'node:path';
 import { readProfile } from './operators.mjs';
 import { dist, ms, percent, sum, table } from './report.mjs';
 
-const { createSession, runSession } = await import(path.join(dist, 'runtime.js'));
+const { createSession, runSession } = await import(path.join(dist, 'sessions.js'));
 
 const CONVOLUTIONS = 'convolutions';
 const LAYERS = 'linear layers';

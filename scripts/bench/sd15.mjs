@@ -13,7 +13,7 @@ import { LEFT_OUT, startTorch } from './torch.mjs';
 
 const { openObservedEngine } = await import(path.join(dist, 'engine.js'));
 const { countGraph } = await import(path.join(dist, 'flops.js'));
-const { createSession, runSession } = await import(path.join(dist, 'runtime.js'));
+const { createSession, runSession } = await import(path.join(dist, 'sessions.js'));
 
 const GUIDANCE = 4;
 /** Steps of the edits that show what fewer guided ones change, and how many of them are guided; all of them come first. */

@@ -1,6 +1,6 @@
 /**
- * The engine's own process. Native inference freezes the thread that runs it, so it has one of its own that may be killed at
- * any time. Knows: the messages below, and one open engine. Does not know: queues, rows, users.
+ * The engine's own process, which may be killed at any time: native inference can't be stopped, can die, and takes all the memory it
+ * likes. Knows: the messages below, and one open engine. Does not know: queues, rows, users.
  */
 
 import { join } from 'node:path';
@@ -37,7 +37,7 @@ export interface ChildOptions {
   threads?: number;
 }
 
-/** How often the child says that it is alive, while it is not inside the native runtime. */
+/** How often the child says that it is alive. */
 export const ALIVE_EVERY_MS = 5_000;
 
 const options = JSON.parse(process.argv[2] ?? '{}') as ChildOptions;
@@ -112,5 +112,6 @@ process.on('message', (message: ToChild) => {
 
 setInterval(() => send({ type: 'alive' }), ALIVE_EVERY_MS);
 if (!process.connected) process.exit(0); // the API died while this process was still starting
-process.on('disconnect', () => process.exit(0));
+// at once: an orderly exit waits for a network that is running
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined); // the API ends this process

@@ -5,51 +5,69 @@ import { blendRows, crop, type Detail, joinAlpha, type Rgb, toRgb, warpRows } fr
 import { encodePng } from './png.js';
 import { type Photo, resizeRgb } from './raster.js';
 import type { Run } from './sample.js';
-import { type EncodedScene, finite, shownWindow, warpedPicture } from './scene.js';
+import { finite, type Scene, shownWindow, warpedPicture } from './scene.js';
 
 /** Rows of a band. */
-const BAND = 128;
+const BAND = 32;
 
 /**
  * The networks' picture [work, RGB] put into the photo at its own resolution. Where the source is visible, what the networks changed
  * against their own low-resolution warp is added to the warp of the photo itself: whatever they left alone keeps the photo's sharpness.
  */
-export async function composite(run: Run, scene: EncodedScene, picture: Rgb): Promise<Photo> {
-  const { view, box, alpha } = run.frame;
+export async function composite(run: Run, photo: Photo, picture: Rgb, moved: Moved): Promise<Photo> {
+  const { alpha, frame } = run;
+  const { view, box } = frame;
+  const flat = photo.flat.slice();
+  const enlarged = await resizeRgb(picture, view.work, sizeOf(view.region));
+  await bands(run, (from, to) => blendRows(flat, enlarged, moved.detail, view, box, alpha, from, to));
+  const size = { width: photo.width, height: photo.height };
+  if (photo.alpha === undefined || moved.opacity === undefined) return { ...size, rgb: flat, flat };
+  const rgba = joinAlpha({ rgb: photo.rgb, alpha: photo.alpha }, flat, moved.opacity, view, box, alpha);
+  return { ...size, ...splitAlpha(rgba), flat };
+}
+
+/** What of the photo itself is carried along by the warp: known as soon as the field is. */
+export interface Moved {
+  /** undefined where nothing says what the source shows */
+  readonly detail: Detail | undefined;
+  /** [region] bytes, of a photo with transparency */
+  readonly opacity: Uint8Array | undefined;
+}
+
+/** Warps the photo at its own resolution, while the networks are busy. */
+export async function moveAlong(run: Run, scene: Scene): Promise<Moved> {
+  const { alpha, frame, clock } = run;
+  const { view, box } = frame;
   const { photo, field, visibility } = scene;
-  const regionSize = sizeOf(view.region);
-  const bands = async (rows: (from: number, to: number) => void): Promise<void> => {
-    for (let from = 0; from < height(box); from += BAND) {
-      rows(from, Math.min(from + BAND, height(box)));
-      await run.breathe();
-    }
-  };
   const warp = async (data: Uint8Array, channels: number): Promise<Uint8Array> => {
     const target = crop(data, photo, view.region, channels).slice();
-    await bands((from, to) => warpRows({ data, channels }, view, field, box, alpha, target, from, to));
+    await bands(run, (from, to) => warpRows({ data, channels }, view, field, box, alpha, target, from, to));
     return target;
   };
   const carried = async (seen: Grid): Promise<Detail> => {
     // libvips enlarges on threads of its own while this one warps
-    const smooth = resizeRgb(shownWarp(run, scene), view.work, regionSize);
+    const smooth = resizeRgb(shownWarp(run, scene), view.work, sizeOf(view.region));
     return { warped: await warp(photo.flat, 3), smooth: await smooth, visibility: seen };
   };
-  const [enlarged, detail] = await Promise.all([
-    resizeRgb(picture, view.work, regionSize),
-    visibility === undefined ? undefined : carried(visibility),
-  ]);
-  const flat = photo.flat.slice();
-  await bands((from, to) => blendRows(flat, enlarged, detail, view, box, alpha, from, to));
-  const size = { width: photo.width, height: photo.height };
-  if (photo.alpha === undefined) return { ...size, rgb: flat, flat };
-  const rgba = joinAlpha({ rgb: photo.rgb, alpha: photo.alpha }, flat, await warp(photo.alpha, 1), view, box, alpha);
-  return { ...size, ...splitAlpha(rgba), flat };
+  await run.breathe(); // what the networks wait for goes first
+  return clock.time('composite', async () => ({
+    detail: visibility === undefined ? undefined : await carried(visibility),
+    opacity: photo.alpha === undefined ? undefined : await warp(photo.alpha, 1),
+  }));
+}
+
+async function bands({ frame, breathe }: Run, rows: (from: number, to: number) => void): Promise<void> {
+  const end = height(frame.box);
+  for (let from = 0; from < end; from += BAND) {
+    rows(from, Math.min(from + BAND, end));
+    await breathe();
+  }
 }
 
 /** The warp that the networks' picture was built on: the decoder's own where it takes one. */
-function shownWarp({ frame }: Run, scene: EncodedScene): Rgb {
+function shownWarp({ frame }: Run, scene: Scene): Rgb {
   const { work } = frame.view;
-  const warped = scene.decoderInputs.get('image_warped');
+  const warped = scene.landed('image_warped');
   if (warped === undefined) return warpedPicture(scene, frame, work);
   return finite(toRgb(warped.data, work, shownWindow(frame, work), scene.part), 'the field network');
 }

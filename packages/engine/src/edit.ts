@@ -1,6 +1,7 @@
 /**
- * The pipeline of one edit, as numbered steps from encoded picture to candidates. It knows tensors' names (the bundle contract) and the
- * order of the graphs; arithmetic lives in scheduler, noise, field, mask and picture, ONNX Runtime in runtime, sharp in raster.
+ * The pipeline of one edit, as numbered steps from encoded picture to candidates. It knows tensors' names (the bundle contract), the order
+ * of the graphs, and what can be done while one of them runs; arithmetic lives in scheduler, noise, field, mask and picture, ONNX Runtime
+ * behind runtime, sharp in raster.
  *
  *   tensor      shape                what
  *   image       [1, 3, H, W]         the region in [−1, 1]
@@ -12,9 +13,9 @@
  *   picture     [1, 3, h, w]         what the decoder makes of latent_out, where it is shown
  */
 import { createHash } from 'node:crypto';
-import { composite, encodeResult } from './composite.js';
+import { composite, encodeResult, moveAlong } from './composite.js';
 import { reachOf, splitStages, within } from './drags.js';
-import { EngineError, throwIfCancelled } from './errors.js';
+import { ahead, EngineError, throwIfCancelled } from './errors.js';
 import { diagonal, type PhotoDrag, planView, sizeOf } from './geometry.js';
 import { deriveMask, featherInside, maskBox, reachHandles } from './mask.js';
 import { encodeMask } from './png.js';
@@ -53,8 +54,7 @@ export async function* runEdit(
   const drags = checkDrags(input, machine.bundle, photo);
 
   // 2. what may change, and the part of the photo that the networks see
-  const base = previewBase(photo);
-  base.catch(() => undefined); // it is awaited with the first preview; until then a failure has no listener
+  const base = ahead(previewBase(photo));
   const { mask, warnings } = await clock.time('mask', () =>
     painted === undefined
       ? { mask: deriveMask(photo, drags), warnings: [] as string[] }
@@ -64,8 +64,7 @@ export async function* runEdit(
   if (box === undefined)
     throw new EngineError('BAD_INPUT', 'the mask lets nothing change: paint what may change white');
   const view = planView(photo, reachOf(box, drags), machine.bundle.size);
-  const feather = Math.max(2, FEATHER / Math.min(view.scaleX, view.scaleY));
-  const frame = await clock.time('mask', () => makeFrame(mask, view, box, featherInside(mask, photo, box, feather)));
+  const frame = await clock.time('mask', () => makeFrame(mask, view, box));
   const seen = drags.filter((d) => within(d, view.region));
   const { trainedPairs } = machine.bundle.options;
   const stages = splitStages(seen.length > 0 ? seen : drags, settings, diagonal(sizeOf(view.region)), trainedPairs);
@@ -75,6 +74,15 @@ export async function* runEdit(
     );
   }
   const totalSteps = settings.steps * stages.length;
+
+  // 3. the dense field; while its network runs, the mask's soft edge
+  const key = `${hash}:${Object.values(view.region).join()}:${view.work.width}x${view.work.height}`;
+  const { family } = machine;
+  const first = answerOf(settings.seed, family.answers);
+  const opening = ahead(family.openScene(machine, frame, photo, stages[0] as PhotoDrag[], first, key, clock));
+  await breathe();
+  const feather = Math.max(2, FEATHER / Math.min(view.scaleX, view.scaleY));
+  const alpha = await clock.time('mask', () => featherInside(mask, photo, box, feather));
   yield {
     type: 'started',
     seed: settings.seed,
@@ -85,44 +93,44 @@ export async function* runEdit(
     mask: await clock.time('mask', () => encodeMask(mask, photo)),
     warnings,
   };
+  const opened = await opening;
   await breathe();
 
-  // 3. the dense field and preview 0, the warp; then what the encoders make of the region
-  const key = `${hash}:${Object.values(view.region).join()}:${view.work.width}x${view.work.height}`;
-  const { family } = machine;
-  const first = answerOf(settings.seed, family.answers);
-  const opened = await family.openScene(machine, frame, photo, stages[0] as PhotoDrag[], first, key, clock);
-  const run: Run = { machine, settings, frame, clock, previewBase: base, totalSteps, breathe };
+  // 4. what the encoders make of the region; while they run, preview 0, the warp
+  const encoding = ahead(family.encode(machine, opened, frame, key, clock));
+  const run: Run = { machine, settings, frame, alpha, clock, previewBase: base, totalSteps, breathe };
   const coarse = previewView(view);
   const warped = await clock.time('preview', () => warpedPicture(opened, frame, coarse.work));
   yield await preview(run, 0, 0, warped, coarse);
-  await breathe();
-  const scene = await family.encode(machine, opened, frame, key, clock);
+  const begun = { encoding, moving: ahead(moveAlong(run, opened)) };
 
-  // 4. each candidate: stages of sampling, then the result at the photo's size
+  // 5. each candidate: stages of sampling, then the result at the photo's size
   for (let index = 0; index < settings.candidates; index++) {
     const seed = candidateSeed(settings.seed, index, family.answers);
     const answer = answerOf(seed, family.answers);
     let result = photo;
+    let png: Promise<Uint8Array> | undefined;
     for (const [stage, stageDrags] of stages.entries()) {
-      let current = scene;
+      let current = begun;
       if (stage > 0 || answer !== first) {
         const known = stage === 0 ? key : undefined;
         const again = await family.openScene(machine, frame, result, stageDrags, answer, known, clock);
-        current = await family.encode(machine, again, frame, known, clock);
+        current = {
+          encoding: ahead(family.encode(machine, again, frame, known, clock)),
+          moving: ahead(moveAlong(run, again)),
+        };
       }
-      const sampled = yield* sample(run, current, index, seed, stage);
-      // both at once: libvips encodes the preview while this thread composes
-      const [, finished] = await Promise.all([
-        sampled.preview,
-        clock.time('composite', () => composite(run, current, sampled.picture)),
-      ]);
-      yield await sampled.preview;
+      const picture = yield* sample(run, current.encoding, index, seed, stage);
+      const before = result;
+      const moved = await current.moving;
+      const finished = await clock.time('composite', () => composite(run, before, picture, moved));
       result = finished;
+      // both at once: zlib packs the result, libvips the last preview
+      if (stage === stages.length - 1) png = ahead(clock.time('encode', () => encodeResult(finished)));
+      yield await preview(run, index, (stage + 1) * settings.steps, picture, view);
     }
-    const png = await clock.time('encode', () => encodeResult(result));
-    yield { type: 'candidate', index, seed, image: png };
+    if (png !== undefined) yield { type: 'candidate', index, seed, image: await png };
     await breathe();
   }
-  yield { type: 'done', timings: clock.timings(scene.reused) };
+  yield { type: 'done', timings: clock.timings((await encoding).reused) };
 }

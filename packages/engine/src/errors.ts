@@ -59,6 +59,12 @@ export function throwIfCancelled(signal: AbortSignal | undefined): void {
   throw new EngineError('CANCELLED', 'the edit was cancelled');
 }
 
+/** For work that is begun now and awaited later: until then nobody listens to its failure, and nobody needs to. */
+export function ahead<T>(work: Promise<T>): Promise<T> {
+  work.catch(() => undefined);
+  return work;
+}
+
 /** Whether a process that died left words of an allocation that failed: what a native runtime writes before it gives up. */
 export function tellsOfMemory(lastWords: string): boolean {
   return OUT_OF_MEMORY.test(lastWords);

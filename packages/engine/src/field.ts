@@ -93,41 +93,68 @@ export function warpWindow(source: Grid, field: Grid, window: Rect, scale: numbe
   const wx = new Float32Array(wide);
   const wy = new Float32Array(wide);
   const out = new Float32Array(channels * tall * wide);
+  const plane = height * width;
   for (let y = 0; y < tall; y++) {
     gridRow(field, 0, ys, y, dx);
     gridRow(field, 1, ys, y, dy);
+    // beside from…to nothing moves: the field is 0 wherever the mask lets nothing change
+    let from = wide;
+    let to = 0;
     for (let x = 0; x < wide; x++) {
       const low = xs.low[x] as number;
       const high = xs.high[x] as number;
       const t = xs.weight[x] as number;
       const moveX = scale * lerp(dx[low] as number, dx[high] as number, t);
       const moveY = scale * lerp(dy[low] as number, dy[high] as number, t);
+      if (moveX !== 0 || moveY !== 0) {
+        if (from === wide) from = x;
+        to = x + 1;
+      }
       const sx = Math.min(Math.max(window.left + x + moveX, 0), width - 1);
       const sy = Math.min(Math.max(window.top + y + moveY, 0), height - 1);
-      const column = Math.floor(sx);
-      const row = Math.floor(sy);
+      const column = sx | 0;
+      const row = sy | 0;
       upper[x] = row * width + column;
       lower[x] = Math.min(row + 1, height - 1) * width + column;
       right[x] = column + 1 < width ? 1 : 0;
       wx[x] = sx - column;
       wy[x] = sy - row;
     }
-    for (let c = 0; c < channels; c++) {
-      const plane = c * height * width;
-      for (let x = 0, o = (c * tall + y) * wide; x < wide; x++, o++) {
-        const above = plane + (upper[x] as number);
-        const below = plane + (lower[x] as number);
-        const next = right[x] as number;
-        const t = wx[x] as number;
-        out[o] = lerp(
-          lerp(data[above] as number, data[above + next] as number, t),
-          lerp(data[below] as number, data[below + next] as number, t),
-          wy[x] as number,
-        );
-      }
+    const still = (window.top + y) * width + window.left;
+    for (let c = 0, above = 0, o = y * wide; c < channels; c++, above += plane, o += tall * wide) {
+      if (from > 0) out.set(data.subarray(above + still, above + still + from), o);
+      if (to > from && to < wide) out.set(data.subarray(above + still + to, above + still + wide), o + to);
+      warpSpan(data, above, upper, lower, right, wx, wy, from, to, out, o);
     }
   }
   return { data: out, channels, height: tall, width: wide };
+}
+
+/** Pixels from…to of one row of one plane, which begins at `plane` of `data`; `at` is where the row begins in `out`. */
+function warpSpan(
+  data: Float32Array,
+  plane: number,
+  upper: Int32Array,
+  lower: Int32Array,
+  right: Int32Array,
+  wx: Float32Array,
+  wy: Float32Array,
+  from: number,
+  to: number,
+  out: Float32Array,
+  at: number,
+): void {
+  for (let x = from; x < to; x++) {
+    const above = plane + (upper[x] as number);
+    const below = plane + (lower[x] as number);
+    const next = right[x] as number;
+    const t = wx[x] as number;
+    const p = data[above] as number;
+    const q = data[below] as number;
+    const high = p + ((data[above + next] as number) - p) * t;
+    const low = q + ((data[below + next] as number) - q) * t;
+    out[at + x] = high + (low - high) * (wy[x] as number);
+  }
 }
 
 /** The source latent warped by a field in work pixels, of which one latent pixel has `downscale`. */

@@ -6,7 +6,7 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createSession, runSession, type Tensor } from './runtime.js';
+import { createSession, runSession, type Tensor } from './sessions.js';
 
 /**
  * One convolution or matrix product as it ran, or an attention, which is two of them. Shapes as in ONNX: convolution weights

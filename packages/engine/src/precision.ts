@@ -5,6 +5,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { cpus, homedir } from 'node:os';
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -12,8 +13,8 @@ import { z } from 'zod';
 import { type Bundle, precisionsOf } from './bundle.js';
 import { EngineError } from './errors.js';
 import { type OneOperator, oneOperator, quantised } from './onnx.js';
-import { type Choice, type ConcreteDevice, createSession, ORT_VERSION, runSession } from './runtime.js';
-import type { WantedPrecision } from './types.js';
+import type { Choice } from './runtime.js';
+import type { ConcreteDevice, WantedPrecision } from './types.js';
 
 /** What a choice depends on beside the bundle; tests bring machines of their own. */
 export interface Host {
@@ -124,7 +125,8 @@ async function readKept(file: string): Promise<number | 'unreadable' | undefined
 }
 
 function thisMachine(): Host {
-  const key = [process.arch, cpus()[0]?.model ?? '', ORT_VERSION].join('\n');
+  const runtime = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
+  const key = [process.arch, cpus()[0]?.model ?? '', runtime.version].join('\n');
   const name = `int8-${createHash('sha256').update(key).digest('hex').slice(0, 16)}.json`;
   return {
     arch: process.arch,
@@ -143,6 +145,7 @@ function cacheFolder(): string {
 
 /** A 3×3 convolution as the networks have them, in both precisions in turns, on one thread; the quickest run of each counts. */
 export async function measureInt8(rounds = 12): Promise<number> {
+  const { createSession, runSession } = await import('./sessions.js'); // loaded only where nothing else tells
   const shape = [1, 64, 64, 64];
   const operator = { op: 'Conv', inputs: [shape, [64, 64, 3, 3]], output: shape, flop: 0 } as const;
   const time = async ({ model, inputs }: OneOperator) => {

@@ -1,30 +1,24 @@
 /**
- * The only file that touches ONNX Runtime: which device, sessions, running a graph on a store of named tensors.
- * `run()` of onnxruntime-node is synchronous native code; callers let the event loop turn between graphs (see `breathe` in edit.ts).
+ * The networks of an open bundle: which device, their sessions, running a graph on a store of named tensors. ONNX Runtime itself lives in
+ * a thread of its own (graph-thread.ts), so whoever waits for a graph may do other work meanwhile.
  */
 import { existsSync, readdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import { performance } from 'node:perf_hooks';
-import * as ort from 'onnxruntime-node';
+import { Worker } from 'node:worker_threads';
 import { type Bundle, type GraphFiles, type GraphName, verifyGraphs, weightsBeside } from './bundle.js';
-import { asEngineError, EngineError, firstLine } from './errors.js';
-import type { Device, Precision } from './types.js';
+import { ahead, asEngineError, EngineError, firstLine } from './errors.js';
+import type { GraphAnswers, GraphReply, GraphRequest } from './graph-thread.js';
+import type { SessionOptions, Tensor } from './sessions.js';
+import type { ConcreteDevice, Device, Precision } from './types.js';
 
-ort.env.logLevel = 'error';
+export type { Tensor };
 
-export const ORT_VERSION: string = ort.env.versions.node ?? ort.env.versions.common;
-
-export interface Tensor {
-  readonly data: Float32Array;
-  readonly dims: readonly number[];
-}
-
-/** Graphs take their inputs from it by name and put their outputs into it by name. */
+/**
+ * Graphs take their inputs from it by name and put their outputs into it by name. A tensor that a graph has seen is never written to
+ * again: the graphs' thread keeps a copy.
+ */
 export type Store = Map<string, Tensor>;
-
-export type ConcreteDevice = Exclude<Device, 'auto'>;
 
 /** Told about every graph run: what went in, what came out, how long it took. For measuring. */
 export type Observer = (graph: GraphName, inputs: ReadonlyMap<string, Tensor>, ms: number) => void;
@@ -35,8 +29,10 @@ export interface Runtime {
   readonly precision: Precision;
   readonly precisionReason: string;
   readonly threads: number;
-  /** Runs one graph; returns the milliseconds it took. */
+  /** Runs one graph; returns the milliseconds it took. Graphs run in the order that this is called. */
   run(graph: GraphName, store: Store): Promise<number>;
+  /** Copies what a graph takes, and the store has, to where it will run: best called while another one runs. */
+  send(graph: GraphName, store: Store): void;
   /** Names of the tensors that a graph takes, and that it makes. */
   inputs(graph: GraphName): readonly string[];
   outputs(graph: GraphName): readonly string[];
@@ -58,10 +54,16 @@ export interface RuntimeOptions {
 
 export async function openRuntime(bundle: Bundle, options: RuntimeOptions): Promise<Runtime> {
   const { threads = availableParallelism(), observe } = options;
-  const { device, reason, choice, files, sessions } = await openSessions(bundle, options, threads);
-  const opened = (graph: GraphName): ort.InferenceSession => {
-    const session = sessions.get(graph);
-    if (session !== undefined) return session;
+  const thread = new GraphThread();
+  const { device, reason, choice, files, ports } = await openSessions(bundle, options, threads, thread).catch(
+    async (error: unknown) => {
+      await thread.close();
+      throw error;
+    },
+  );
+  const opened = (graph: GraphName): Ports => {
+    const found = ports.get(graph);
+    if (found !== undefined) return found;
     throw new EngineError('BUNDLE_INVALID', `bundle ${bundle.name} has no network "${graph}"`);
   };
   return {
@@ -70,20 +72,20 @@ export async function openRuntime(bundle: Bundle, options: RuntimeOptions): Prom
     precision: choice.precision,
     precisionReason: choice.reason,
     threads,
-    inputs: (graph) => opened(graph).inputNames,
-    outputs: (graph) => opened(graph).outputNames,
+    inputs: (graph) => opened(graph).inputs,
+    outputs: (graph) => opened(graph).outputs,
     async run(graph, store) {
       const file = files[graph];
-      if (!sessions.has(graph) && file !== undefined) {
-        const session = await createSession(file, device, threads, forGraph(bundle, graph)).catch((error: unknown) => {
-          throw asEngineError(error, `loading the ${graph} network`);
-        });
-        sessions.set(graph, session);
+      if (!ports.has(graph) && file !== undefined) {
+        const made = await thread
+          .create(graph, file, device, threads, forGraph(bundle, graph))
+          .catch((error: unknown) => {
+            throw asEngineError(error, `loading the ${graph} network`);
+          });
+        ports.set(graph, made);
       }
-      const session = opened(graph);
       const inputs = new Map<string, Tensor>();
-      const feeds: Record<string, ort.Tensor> = {};
-      for (const name of session.inputNames) {
+      for (const name of opened(graph).inputs) {
         const tensor = store.get(name);
         if (tensor === undefined) {
           throw new EngineError(
@@ -92,39 +94,130 @@ export async function openRuntime(bundle: Bundle, options: RuntimeOptions): Prom
           );
         }
         inputs.set(name, tensor);
-        feeds[name] = new ort.Tensor('float32', tensor.data, tensor.dims);
       }
-      const start = performance.now();
-      const results = await session.run(feeds).catch((error: unknown) => {
+      const { outputs, ms } = await thread.run(graph, inputs).catch((error: unknown) => {
         throw asEngineError(error, `running the ${graph} network`);
       });
-      const ms = performance.now() - start;
-      for (const [name, value] of Object.entries(results)) {
-        if (!(value.data instanceof Float32Array)) {
+      for (const [name, { data, dims, type }] of outputs) {
+        if (!(data instanceof Float32Array)) {
           throw new EngineError(
             'BUNDLE_INVALID',
-            `bundle ${bundle.name}: ${graph} makes "${name}" as ${value.type}, not float32`,
+            `bundle ${bundle.name}: ${graph} makes "${name}" as ${type}, not float32`,
           );
         }
-        store.set(name, { data: value.data, dims: value.dims });
+        store.set(name, { data, dims });
       }
       observe?.(graph, inputs, ms);
       return ms;
     },
-    async close() {
-      await Promise.all([...sessions.values()].map((session) => session.release()));
+    send(graph, store) {
+      const found = (ports.get(graph)?.inputs ?? []).map((name) => [name, store.get(name)] as const);
+      thread.hold(new Map(found.filter((entry): entry is readonly [string, Tensor] => entry[1] !== undefined)));
     },
+    close: () => thread.close(),
   };
 }
 
-type Sessions = Map<string, ort.InferenceSession>;
+/** What a graph takes and makes, by name. */
+type Ports = GraphAnswers['create'];
 
-interface Opened {
-  device: ConcreteDevice;
-  reason: string;
-  choice: Choice;
-  files: GraphFiles;
-  sessions: Sessions;
+/** The near end of graph-thread.ts. Requests are answered in order. */
+class GraphThread {
+  // beside this file's folder also when the sources run as they are
+  readonly #worker = new Worker(new URL('../dist/graph-thread.js', import.meta.url), { execArgv: [] });
+  readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
+  /** what the thread was sent last under each name */
+  readonly #held = new Map<string, WeakRef<Float32Array>>();
+  readonly #ended: Promise<void>;
+  #over: EngineError | undefined;
+  #count = 0;
+
+  constructor() {
+    this.#worker.unref(); // an engine that nobody closes keeps no process alive; a request under way does
+    this.#worker.on('message', (reply: GraphReply) => {
+      const waiting = this.#waiting.get(reply.id);
+      this.#settled(reply.id);
+      if (reply.ok) waiting?.resolve(reply.value);
+      else waiting?.reject(reply.error);
+    });
+    let cause: unknown;
+    this.#worker.on('error', (error) => {
+      cause = error;
+    });
+    this.#ended = new Promise((resolve) => {
+      this.#worker.on('exit', () => {
+        this.#over =
+          cause === undefined
+            ? new EngineError('ENGINE_FAILED', 'the engine is closed')
+            : asEngineError(cause, 'running the networks');
+        for (const [id, { reject }] of this.#waiting) {
+          this.#settled(id);
+          reject(this.#over);
+        }
+        resolve();
+      });
+    });
+  }
+
+  devices(): Promise<GraphAnswers['devices']> {
+    return this.#ask({ type: 'devices' });
+  }
+
+  create(
+    graph: string,
+    file: string,
+    device: ConcreteDevice,
+    threads: number,
+    options: SessionOptions,
+  ): Promise<GraphAnswers['create']> {
+    return this.#ask({ type: 'create', graph, file, device, threads, options });
+  }
+
+  /** The request is on its way when this returns; tensors that the thread does not hold yet are copied for it. */
+  run(graph: string, inputs: ReadonlyMap<string, Tensor>): Promise<GraphAnswers['run']> {
+    return this.#sending(inputs, (fresh, buffers) => this.#ask({ type: 'run', graph, fresh }, buffers));
+  }
+
+  hold(inputs: ReadonlyMap<string, Tensor>): void {
+    this.#sending(inputs, (fresh, buffers) => ahead(this.#ask({ type: 'hold', fresh }, buffers)));
+  }
+
+  #sending<T>(inputs: ReadonlyMap<string, Tensor>, send: (fresh: [string, Tensor][], buffers: ArrayBuffer[]) => T): T {
+    const fresh = [...inputs].filter(([name, { data }]) => this.#held.get(name)?.deref() !== data);
+    const copies = fresh.map(([name, { data, dims }]): [string, Tensor] => [name, { data: data.slice(), dims }]);
+    const sent = send(
+      copies,
+      copies.map(([, { data }]) => data.buffer as ArrayBuffer),
+    );
+    for (const [name, { data }] of fresh) this.#held.set(name, new WeakRef(data));
+    return sent;
+  }
+
+  async close(): Promise<void> {
+    if (this.#over === undefined) {
+      await this.#ask({ type: 'close' }).catch(() => undefined); // it is over either way
+      this.#worker.ref(); // until it has ended
+    }
+    await this.#ended;
+  }
+
+  #ask<T extends GraphRequest['type']>(
+    request: Extract<GraphRequest, { type: T }>,
+    transfer: ArrayBuffer[] = [],
+  ): Promise<GraphAnswers[T]> {
+    if (this.#over !== undefined) return Promise.reject(this.#over);
+    return new Promise((resolve, reject) => {
+      const id = this.#count++;
+      this.#worker.postMessage({ id, request }, transfer);
+      if (this.#waiting.size === 0) this.#worker.ref();
+      this.#waiting.set(id, { resolve: (value) => resolve(value as GraphAnswers[T]), reject });
+    });
+  }
+
+  #settled(id: number): void {
+    this.#waiting.delete(id);
+    if (this.#waiting.size === 0) this.#worker.unref();
+  }
 }
 
 /** Networks of several gigabytes that only another scheduler than the default one needs: opened at their first use. */
@@ -133,16 +226,25 @@ function laterGraphs(bundle: Bundle): ReadonlySet<string> {
   return new Set([bundle.defaults.scheduler === 'LCM' ? 'unet' : 'unet_lcm']);
 }
 
+interface Opened {
+  device: ConcreteDevice;
+  reason: string;
+  choice: Choice;
+  files: GraphFiles;
+  ports: Map<string, Ports>;
+}
+
 /** `auto` takes CUDA, then a hardware WebGPU adapter, then the CPU, and tells why; a device asked for by name is never replaced. */
 async function openSessions(
   bundle: Bundle,
   { device: wanted, choose }: RuntimeOptions,
   threads: number,
+  thread: GraphThread,
 ): Promise<Opened> {
   const later = laterGraphs(bundle);
   const skipped: string[] = [];
   for (const device of wanted === 'auto' ? (['cuda', 'webgpu', 'cpu'] as const) : [wanted]) {
-    const obstacle = whyNot(device);
+    const obstacle = await whyNot(device, thread);
     const choice = obstacle === undefined ? await (choose?.(device) ?? plain(bundle)) : undefined;
     if (choice === undefined) {
       const found = obstacle ?? {
@@ -154,11 +256,14 @@ async function openSessions(
       continue;
     }
     const files = await verifyGraphs(bundle, choice.precision);
-    const first = Object.fromEntries(Object.entries(files).filter(([name]) => !later.has(name)));
+    const ports = new Map<string, Ports>();
     try {
-      const sessions = await createAll(bundle, first, device, threads);
+      for (const [name, file] of Object.entries(files)) {
+        if (later.has(name)) continue;
+        ports.set(name, await thread.create(name, file, device, threads, forGraph(bundle, name)));
+      }
       const because = wanted === 'auto' ? 'auto took the first device that works' : 'asked for';
-      return { device, choice, files, sessions, reason: [because, ...skipped].join('; ') };
+      return { device, choice, files, ports, reason: [because, ...skipped].join('; ') };
     } catch (error) {
       const text = firstLine(error instanceof Error ? error.message : String(error));
       if (device === 'cpu') {
@@ -180,58 +285,12 @@ async function plain({ precision }: Bundle): Promise<Choice> {
   return { precision, reason: "the bundle's own" };
 }
 
-async function createAll(
-  bundle: Bundle,
-  files: GraphFiles,
-  device: ConcreteDevice,
-  threads: number,
-): Promise<Sessions> {
-  const opened: Sessions = new Map();
-  try {
-    for (const [name, file] of Object.entries(files))
-      opened.set(name, await createSession(file, device, threads, forGraph(bundle, name)));
-  } catch (error) {
-    await Promise.all([...opened.values()].map((session) => session.release()));
-    throw error;
-  }
-  return opened;
-}
-
 /**
  * For a graph with its weights beside it, a large one: planning its activations as one block would hold that block as long as the
  * session lives, beside the one that the next size of picture needs.
  */
-function forGraph(bundle: Bundle, name: string): ort.InferenceSession.SessionOptions {
+function forGraph(bundle: Bundle, name: string): SessionOptions {
   return weightsBeside(bundle, name) ? { enableMemPattern: false } : {};
-}
-
-/** One graph's session. More options (profiling, no optimisation) are for measuring. */
-export function createSession(
-  file: string | Uint8Array,
-  device: ConcreteDevice,
-  threads: number,
-  more: ort.InferenceSession.SessionOptions = {},
-): Promise<ort.InferenceSession> {
-  const options: ort.InferenceSession.SessionOptions = {
-    executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    executionMode: 'sequential',
-    graphOptimizationLevel: 'all',
-    // Waiting threads sleep instead of spinning: the engine shares its cores with the API and the browser. On two busy cores that
-    // made the denoiser 1.6 times as fast, and it changes no result.
-    extra: { session: { intra_op: { allow_spinning: '0' } } },
-    ...more,
-  };
-  return typeof file === 'string'
-    ? ort.InferenceSession.create(file, options)
-    : ort.InferenceSession.create(file, options);
-}
-
-/** Runs a session once on named tensors: for measuring outside an engine. */
-export async function runSession(session: ort.InferenceSession, inputs: ReadonlyMap<string, Tensor>): Promise<void> {
-  const feeds = Object.fromEntries([...inputs].map(([name, t]) => [name, new ort.Tensor('float32', t.data, t.dims)]));
-  await session.run(feeds);
 }
 
 interface Obstacle {
@@ -240,13 +299,13 @@ interface Obstacle {
 }
 
 /** What keeps a device from being tried at all. Cheap looks at files; the proof is opening a session. */
-function whyNot(device: ConcreteDevice): Obstacle | undefined {
+async function whyNot(device: ConcreteDevice, thread: GraphThread): Promise<Obstacle | undefined> {
   if (device === 'cpu') return undefined;
-  const backend = (ort as unknown as Backends).listSupportedBackends().find((b) => b.name === device);
-  if (backend === undefined)
+  const { names, folder } = await thread.devices();
+  if (!names.includes(device))
     return { what: `this build of ONNX Runtime has none for ${process.platform}`, remedy: USE_CPU };
   if (device === 'cuda') {
-    const library = path.join(binaryFolder(), 'libonnxruntime_providers_cuda.so');
+    const library = path.join(folder, 'libonnxruntime_providers_cuda.so');
     if (!existsSync(library) && process.platform === 'linux') {
       return {
         what: 'its provider library is not installed',
@@ -263,10 +322,6 @@ function whyNot(device: ConcreteDevice): Obstacle | undefined {
 
 const USE_CPU = 'use the device "cpu" or "auto"';
 
-interface Backends {
-  listSupportedBackends(): { name: string; bundled: boolean }[];
-}
-
 function hardwareAdapter(): boolean {
   if (existsSync('/dev/nvidiactl') || existsSync('/dev/dxg')) return true;
   try {
@@ -274,11 +329,6 @@ function hardwareAdapter(): boolean {
   } catch {
     return false;
   }
-}
-
-function binaryFolder(): string {
-  const main = createRequire(import.meta.url).resolve('onnxruntime-node');
-  return path.join(path.dirname(main), '..', 'bin', 'napi-v6', process.platform, process.arch);
 }
 
 function unavailable(device: ConcreteDevice, obstacle: Obstacle): EngineError {

@@ -3,6 +3,7 @@
  * of bundles; the arithmetic of a step is in scheduler.ts.
  */
 
+import { ahead } from './errors.js';
 import { cropGrid } from './field.js';
 import { scaled, sizeOf, type View } from './geometry.js';
 import { startFromPrior } from './noise.js';
@@ -32,6 +33,8 @@ export interface Run {
   readonly machine: Machine;
   readonly settings: Settings;
   readonly frame: Frame;
+  /** [frame.box] bytes: how much of the edit is taken, feathered inside the mask */
+  readonly alpha: Uint8Array;
   readonly clock: Stopwatch;
   /** the photo at preview size; made on another thread */
   readonly previewBase: Promise<Rgb>;
@@ -40,33 +43,33 @@ export interface Run {
   readonly breathe: () => Promise<void>;
 }
 
-/** What sampling ends with: the networks' picture [work, RGB], and its preview, which is still being encoded on another thread. */
-export interface Sampled {
-  readonly picture: Rgb;
-  readonly preview: Promise<EditEvent>;
-}
-
-/** Denoises from the prior to x̂_0, with previews on the way for the first candidate, and decodes it. */
+/**
+ * Denoises from the prior to x̂_0, with previews on the way for the first candidate, and decodes it: [work, RGB]. Whatever needs no network is done
+ * while one runs: the decoder's inputs during the first step, a preview's picture during the step after it.
+ */
 export async function* sample(
   run: Run,
-  scene: EncodedScene,
+  encoding: Promise<EncodedScene>,
   candidate: number,
   seed: number,
   stage: number,
-): AsyncGenerator<EditEvent, Sampled, void> {
+): AsyncGenerator<EditEvent, Rgb, void> {
   const { machine, settings, frame, clock, breathe } = run;
   const { bundle, family, alphas } = machine;
   const { timesteps } = settings;
-  const store = new Map(scene.store);
-  const size = { channels: bundle.latent.channels, ...latentSize(bundle, scene) };
+  const size = { channels: bundle.latent.channels, ...latentSize(bundle, frame) };
   const dims = [1, size.channels, size.height, size.width];
   const length = size.channels * size.height * size.width;
   const alphaAt = (i: number): number => alphas[timesteps[i] as number] as number;
 
-  // x_T
+  // x_T; the noise while the encoders still run
+  const noise = await clock.time('sampling', () => machine.noise(seed, streamOf(stage, 0), length));
+  const scene = await encoding;
+  await breathe();
+  const store = new Map(scene.store);
   let x = await clock.time('sampling', () =>
     startFromPrior(settings.noisePrior, {
-      noise: machine.noise(seed, streamOf(stage, 0), length),
+      noise,
       source: (store.get('latent') as Tensor).data,
       warped: (store.get('warped') as Tensor).data,
       mask: latentMask(frame, size),
@@ -77,32 +80,35 @@ export async function* sample(
     }),
   );
   const n = timesteps.length;
-  let small: Rendition | undefined;
-  for (let i = 0; ; i++) {
-    await breathe();
+  const begin = async (i: number): Promise<Float32Array> => {
     // a network in int8 would turn what is not a number into a byte, and nobody would see it afterwards
     store.set('sample', { data: finite(allFinite(x) ? x : undefined, 'the sampler'), dims });
     store.set('timestep', { data: Float32Array.of(timesteps[i] as number), dims: [1] });
-    const x0 = await predict(run, store, i, alphaAt(i));
-    const step = stage * settings.steps + i + 1;
-    const last = i === n - 1;
-    const latent: Tensor = { data: x0, dims };
-    if (last) {
-      await breathe();
+    return predict(run, store, i, alphaAt(i));
+  };
+  let predicted = ahead(begin(0));
+  const full = await clock.time('composite', () => fullRendition(run, scene));
+  const wanted = (i: number): boolean => candidate === 0 && worthPreview(i, n);
+  const small = timesteps.some((_, i) => i < n - 1 && wanted(i))
+    ? await clock.time('preview', () => previewRendition(run, scene))
+    : undefined;
+  for (let i = 0; ; i++) {
+    const x0 = await predicted;
+    await breathe();
+    if (i === n - 1) {
       const data = family.finish(machine, x, x0, settings, alphaAt(i));
-      const picture = await decode(run, scene, fullRendition(run, scene), { data, dims });
-      return { picture, preview: preview(run, candidate, step, picture, frame.view) };
+      return decode(run, scene, full, { data, dims });
     }
-    if (candidate === 0 && worthPreview(i, n)) {
-      await breathe();
-      small ??= await clock.time('preview', () => previewRendition(run, scene));
-      yield await preview(run, 0, step, await decode(run, scene, small, latent), small.view);
-    }
+    const shown = small !== undefined && wanted(i) ? ahead(decode(run, scene, small, { data: x0, dims })) : undefined;
     x = await clock.time('sampling', () =>
       settings.scheduler === 'LCM'
         ? lcmStep(x0, machine.noise(seed, streamOf(stage, i + 1), length), alphaAt(i + 1))
         : ddimStep(x, x0, alphaAt(i), alphaAt(i + 1)),
     );
+    predicted = ahead(begin(i + 1));
+    if (i + 1 === n - 1) machine.runtime.send(family.decoder, full.inputs);
+    if (shown !== undefined && small !== undefined)
+      yield await preview(run, 0, stage * settings.steps + i + 1, await shown, small.view);
   }
 }
 
@@ -125,16 +131,16 @@ interface Rendition {
   readonly inputs: Store;
 }
 
-function fullRendition({ frame }: Run, { decoderInputs: inputs }: EncodedScene): Rendition {
-  return { view: frame.view, inputs };
+function fullRendition({ frame }: Run, scene: EncodedScene): Rendition {
+  return { view: frame.view, inputs: scene.decoderInputs() };
 }
 
 /** For previews: half the size, a quarter of the cost, where that is still enough and everything has a half. */
 function previewRendition(run: Run, scene: EncodedScene): Rendition {
   const view = previewView(run.frame.view);
-  const { height, width } = latentSize(run.machine.bundle, scene);
+  const { height, width } = latentSize(run.machine.bundle, run.frame);
   if (view === run.frame.view || height % 2 !== 0 || width % 2 !== 0) return fullRendition(run, scene);
-  const inputs = halfStore(scene.decoderInputs);
+  const inputs = halfStore(scene.decoderInputs());
   return inputs === undefined ? fullRendition(run, scene) : { view, inputs };
 }
 
@@ -177,10 +183,10 @@ function worthPreview(i: number, n: number): boolean {
 
 /** `picture` is [view.work, RGB]. */
 export async function preview(run: Run, candidate: number, step: number, picture: Rgb, view: View): Promise<EditEvent> {
-  const { frame, clock, totalSteps, previewBase } = run;
+  const { frame, alpha, clock, totalSteps, previewBase } = run;
   const size = previewSize(view.photo);
   const base = await previewBase;
-  const rgb = await clock.time('preview', () => renderPreview(base, size, view, picture, frame.box, frame.alpha));
+  const rgb = await clock.time('preview', () => renderPreview(base, size, view, picture, frame.box, alpha));
   const image = await clock.time('preview', () => encodePreview(rgb, size));
   clock.previewReady(step);
   return { type: 'preview', candidate, step, totalSteps, image };

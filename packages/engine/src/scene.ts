@@ -35,8 +35,6 @@ export interface Frame {
   readonly view: View;
   /** the mask's bounding box, photo pixels */
   readonly box: Rect;
-  /** [box] bytes: how much of the edit is taken, feathered inside the mask */
-  readonly alpha: Uint8Array;
   /** [H, W], 1 = may change */
   readonly mask: Float32Array;
 }
@@ -49,16 +47,21 @@ export interface Scene {
   readonly field: Grid;
   /** [1, h, w], 1 = shown by the source; undefined = nothing says so, and no detail of the photo is carried over */
   readonly visibility: Grid | undefined;
+  /** the part of the work picture that is decoded, its sides on the latent's grid */
+  readonly part: Rect;
+  /**
+   * What the decoder takes under this name, for the part: warped or cut out at the first call. Undefined as long as nothing has made it,
+   * or if the decoder takes no such thing.
+   */
+  readonly landed: (name: string) => Tensor | undefined;
 }
 
-/** A scene that has been before the encoders, with what the decoder takes for the part of the picture that is shown. */
+/** A scene that has been before the encoders. */
 export interface EncodedScene extends Scene {
   /** no encoder had to run */
   readonly reused: boolean;
-  /** the part of the work picture that is decoded, its sides on the latent's grid */
-  readonly part: Rect;
-  /** the decoder's inputs there, all but `latent_out`, which every step makes anew */
-  readonly decoderInputs: Store;
+  /** the decoder's inputs for the part, all but `latent_out`, which every step makes anew; made at the first call */
+  readonly decoderInputs: () => Store;
 }
 
 /** What an open bundle offers to every edit. */
@@ -95,7 +98,7 @@ export interface Family {
 
   /**
    * Adds `latent`, `warped` (the latent, warped by the field) and all that the denoiser takes beside the sample, from the cache where an
-   * earlier edit saw the same region; and what the decoder takes where the frame is shown.
+   * earlier edit saw the same region.
    */
   encode(
     machine: Machine,
@@ -115,8 +118,8 @@ export interface Family {
   finish(machine: Machine, x: Float32Array, x0: Float32Array, settings: Settings, alpha: number): Float32Array;
 }
 
-export function makeFrame(mask: Mask, view: View, box: Rect, alpha: Uint8Array): Frame {
-  return { view, box, alpha, mask: workMask(mask, view, box) };
+export function makeFrame(mask: Mask, view: View, box: Rect): Frame {
+  return { view, box, mask: workMask(mask, view, box) };
 }
 
 /** What every family starts from: the region at work size, the mask, and the drags in work pixels. */
@@ -233,9 +236,8 @@ export function encodingBytes(encoding: Encoding): number {
   return Math.max(1, bytes);
 }
 
-export function latentSize(bundle: Bundle, scene: Scene): { height: number; width: number } {
-  const [, , height, width] = (scene.store.get('image') as Tensor).dims as [number, number, number, number];
-  return { height: height / bundle.latent.downscale, width: width / bundle.latent.downscale };
+export function latentSize({ latent }: Bundle, { view }: Frame): { height: number; width: number } {
+  return { height: view.work.height / latent.downscale, width: view.work.width / latent.downscale };
 }
 
 /** [1, C, h, w] as a grid. */

@@ -4,6 +4,7 @@
  */
 
 export type Device = 'auto' | 'cpu' | 'cuda' | 'webgpu';
+export type ConcreteDevice = Exclude<Device, 'auto'>;
 
 export const PRECISIONS = ['fp32', 'fp16', 'int8'] as const;
 export type Precision = (typeof PRECISIONS)[number];
@@ -62,7 +63,10 @@ export interface EditInput {
   options?: EditOptions;
 }
 
-/** Milliseconds spent in each stage, summed over steps and candidates. The five graphs come first. */
+/**
+ * Milliseconds spent in each stage, summed over steps and candidates. The five graphs come first. Other stages run beside them where they
+ * can, so that all together may be more than the whole.
+ */
 export const STAGES = [
   'field',
   'encoder',
@@ -144,7 +148,7 @@ export interface BundleInfo {
 }
 
 export interface EngineInfo extends BundleInfo {
-  device: 'cpu' | 'cuda' | 'webgpu';
+  device: ConcreteDevice;
   /** one sentence: why this device, and why not the others */
   deviceReason: string;
   /** one sentence: why this precision */

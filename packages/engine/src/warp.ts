@@ -13,22 +13,24 @@ import { decodedPart, type Family, gridOf, latentSize, layScene, recall, take, t
 const WARPED = '_warped';
 
 /**
- * The decoder's inputs for a window of the picture, all that the store has of them: the image and the encoder's features as they land
- * there, everything else cut to it.
+ * The decoder's inputs for a window of the picture, by name: the image and the encoder's features as they land there, everything else cut
+ * to it. Each is made once.
  */
-function landed(names: readonly string[], store: Store, window: Rect): Store {
-  const part: Store = new Map();
-  const gridAt = (name: string): Grid => gridOf(store.get(name) as Tensor);
-  const { width: pixels } = gridAt('mask');
-  for (const name of names) {
+function landing(store: Store, field: Grid, window: Rect, pixels: number): (name: string) => Tensor | undefined {
+  const made = new Map<string, Tensor>();
+  return (name) => {
+    const known = made.get(name);
+    if (known !== undefined) return known;
     const source = name.endsWith(WARPED) ? name.slice(0, -WARPED.length) : name;
-    if (!store.has(source)) continue;
-    const grid = gridAt(source);
+    const tensor = store.get(source);
+    if (tensor === undefined) return undefined;
+    const grid = gridOf(tensor);
     const scale = grid.width / pixels;
     const cells = scaled(window, scale);
-    part.set(name, tensorOf(source === name ? cropGrid(grid, cells) : warpWindow(grid, gridAt('field'), cells, scale)));
-  }
-  return part;
+    const part = tensorOf(source === name ? cropGrid(grid, cells) : warpWindow(grid, field, cells, scale));
+    made.set(name, part);
+    return part;
+  };
 }
 
 /**
@@ -61,7 +63,8 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
       const cells = { height: work.height / bundle.field.downscale, width: work.width / bundle.field.downscale };
       const field = take(bundle, store, 'field', { channels: 2, ...cells });
       const visibility = take(bundle, store, 'visibility', { channels: 1, ...cells });
-      return { photo, drags, store, field, visibility };
+      const part = decodedPart(bundle.decoder?.reach, frame);
+      return { photo, drags, store, field, visibility, part, landed: landing(store, field, part, work.width) };
     },
 
     async encode(machine, scene, frame, key, clock) {
@@ -72,13 +75,15 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
         clock.add('appearance', await runtime.run('appearance', store));
         return ['image', ...runtime.outputs('encoder'), ...runtime.outputs('appearance')];
       });
-      const { height, width } = latentSize(bundle, scene);
+      const { height, width } = latentSize(bundle, frame);
       const latent = take(bundle, store, 'latent', { channels: bundle.latent.channels, height, width });
       const warped = await clock.time('sampling', () => warpLatent(latent, scene.field, bundle.latent.downscale));
       store.set('warped', tensorOf(warped));
-      const part = decodedPart(bundle.decoder?.reach, frame);
-      const inputs = await clock.time('composite', () => landed(beside, store, part));
-      return { ...scene, reused, part, decoderInputs: inputs };
+      const decoderInputs = (): Store => {
+        const found = beside.map((name) => [name, scene.landed(name)] as const);
+        return new Map(found.filter((entry): entry is readonly [string, Tensor] => entry[1] !== undefined));
+      };
+      return { ...scene, reused, decoderInputs };
     },
 
     startAlpha: ({ alphas }, timesteps) => alphas[timesteps[0] as number] as number,

@@ -109,18 +109,18 @@ async function runCase(golden: Golden): Promise<{ store: ReadonlyMap<string, Ten
   const frame: Frame = {
     view: { photo: size, region: box, work: size, scaleX: 1, scaleY: 1 },
     box,
-    alpha: new Uint8Array(c.width * c.height).fill(255),
     mask: goldenMask(c),
   };
   const rgb: Rgb = goldenPicture(c);
   const clock = new Stopwatch();
   const drags = goldenDrags(c) as PhotoDrag[];
   const opened = await machine.family.openScene(machine, frame, { ...size, rgb, flat: rgb }, drags, 0, 'key', clock);
-  const scene = await machine.family.encode(machine, opened, frame, 'key', clock);
+  const encoding = machine.family.encode(machine, opened, frame, 'key', clock);
   const run: Run = {
     machine,
     settings: settingsOf(c),
     frame,
+    alpha: new Uint8Array(c.width * c.height).fill(255),
     clock,
     previewBase: Promise.resolve(rgb),
     totalSteps: c.steps,
@@ -130,10 +130,10 @@ async function runCase(golden: Golden): Promise<{ store: ReadonlyMap<string, Ten
     const trace: Trace = { latents: [], epsilon: { cond: undefined, uncond: undefined }, picture: new Float32Array() };
     traces.push(trace);
     // candidate 1 and on have no previews; candidate 0's would only be further decoder runs
-    for await (const _ of sample(run, scene, candidate + 1, candidate, 0)) void _;
+    for await (const _ of sample(run, encoding, candidate + 1, candidate, 0)) void _;
     trace.latents.shift(); // the prior
   }
-  return { store: scene.store, traces };
+  return { store: (await encoding).store, traces };
 }
 
 /** Every `thin`-th pixel of [1, 3, H, W]. */

@@ -56,6 +56,50 @@ describe('a deadline', () => {
   });
 });
 
+describe('the networks in their own thread', () => {
+  it('leave the event loop of the caller free', async () => {
+    const engine = await openEngine(BUNDLE, { device: 'cpu' });
+    const turns: number[] = [];
+    const timer = setInterval(() => turns.push(performance.now()), 4);
+    const { timings } = await collect(engine, { image: await picture(512, 512), drags: [drag(200, 256, 280, 256)] });
+    clearInterval(timer);
+    await engine.close();
+    const { field, encoder, appearance, denoiser, decoder } = timings.stages;
+    // a thread that runs networks turns between them only, some ten times
+    expect(turns.length).toBeGreaterThan((field + encoder + appearance + denoiser + decoder) / 20);
+  });
+
+  it('take the inputs of the edit that they run for, whatever runs beside it', async () => {
+    const engine = await openEngine(BUNDLE, { device: 'cpu', precision: 'fp32' });
+    const inputs = await Promise.all(
+      [256, 320, 256].map(async (side, i) => ({
+        image: await picture(side, side),
+        drags: [drag(100, 128, 120 + 20 * i, 128)],
+        seed: i,
+      })),
+    );
+    const alone: Uint8Array[] = [];
+    for (const input of inputs) alone.push((await collect(engine, input)).image);
+    const together = await Promise.all(inputs.map((input) => collect(engine, input)));
+    await engine.close();
+    expect(together.map(({ image }) => image)).toEqual(alone);
+  });
+
+  it('keep no process alive that has nothing else to do', async () => {
+    await using dir = await scratch();
+    await writeFile(dir.file('photo.png'), await picture(256, 256));
+    const script = `
+      import { readFile } from 'node:fs/promises';
+      import { openEngine } from ${JSON.stringify(DIST)};
+      const engine = await openEngine(process.argv[1], { device: 'cpu' });
+      const image = await readFile(process.argv[2]);
+      const drags = [{ handle: { x: 100, y: 128 }, target: { x: 140, y: 128 } }];
+      for await (const event of engine.edit({ image, drags })) if (event.type === 'candidate') console.log('edited');`;
+    const args = ['--input-type=module', '-e', script, BUNDLE, dir.file('photo.png')];
+    expect(await run(process.execPath, args)).toEqual({ code: 0, out: 'edited\n', err: '' });
+  });
+});
+
 describe('a device that is not there', () => {
   it('ends `tug edit --device cuda` with one line that says what to do, or is used', async () => {
     await using dir = await scratch();

@@ -41,7 +41,9 @@ export function lightningDragFamily(bundle: LightningDragBundle): Family {
       const { handles, targets } = labelMaps(drags, work);
       store.set('handle_map', { data: handles, dims: [1, 1, work.height, work.width] });
       store.set('target_map', { data: targets, dims: [1, 1, work.height, work.width] });
-      return { photo, drags, store, field, visibility: undefined };
+      // the decoder takes the latent alone, and its attention and norms look at all of it
+      const part = wholeOf(work);
+      return { photo, drags, store, field, visibility: undefined, part, landed: () => undefined };
     },
 
     async encode(machine, scene, frame, key, clock) {
@@ -63,12 +65,11 @@ export function lightningDragFamily(bundle: LightningDragBundle): Family {
         return ['masked_latent'];
       });
       clock.add('field', await runtime.run('point_embedding', store));
-      const size = { channels: bundle.latent.channels, ...latentSize(bundle, scene) };
+      const size = { channels: bundle.latent.channels, ...latentSize(bundle, frame) };
       const latent = take(bundle, store, 'latent', size);
       const warped = await clock.time('sampling', () => warpLatent(latent, scene.field, bundle.latent.downscale));
       store.set('warped', tensorOf(warped));
-      // the decoder takes the latent alone, and its attention and norms look at all of it
-      return { ...scene, reused: known && maskKnown, part: wholeOf(frame.view.work), decoderInputs: new Map() };
+      return { ...scene, reused: known && maskKnown, decoderInputs: () => new Map() };
     },
 
     startAlpha: ({ alphas }) => alphas[bundle.schedule.start] as number,
