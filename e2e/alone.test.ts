@@ -90,7 +90,9 @@ describe.skipIf(chromium === null)('one person (skipped where there is no Chromi
     await ana.page.getByTestId('share-open').click();
     await ana.page.getByTestId('share-role-Can view').click();
     await ana.page.getByTestId('share-create').click();
-    const link = await ana.page.getByTestId('share-link').first().inputValue();
+    const made = ana.page.getByTestId('share-link').first();
+    expect(await made.getAttribute('data-role')).toBe('VIEWER');
+    const link = await made.inputValue();
     await ana.page.keyboard.press('Escape');
     const viewer = await browser.person();
     await viewer.page.goto(link);

@@ -17,6 +17,12 @@ type ShareLink = NonNullable<ShareLinksQuery['canvas']>['shareLinks'][number];
 
 const ROLES: Record<string, Role> = { 'Can edit': 'EDITOR', 'Can view': 'VIEWER' };
 
+/** Links made here while the list was still on its way come first, each once. */
+function joined(made: readonly ShareLink[] | null, listed: readonly ShareLink[]): readonly ShareLink[] {
+  const ids = new Set(made?.map(({ id }) => id));
+  return [...(made ?? []), ...listed.filter(({ id }) => !ids.has(id))];
+}
+
 export function ShareDialog({ onClose }: { onClose: () => void }) {
   const session = useSession();
   const role = useFeed((feed) => feed.canvas?.role ?? session.canvas.role);
@@ -47,10 +53,10 @@ function Links() {
   useEffect(() => {
     let current = true;
     call(ShareLinks, { id: canvas.id })
-      .then((answer) => current && setLinks(answer.canvas?.shareLinks ?? []))
+      .then((answer) => current && setLinks((made) => joined(made, answer.canvas?.shareLinks ?? [])))
       .catch((error: unknown) => {
         if (!current) return;
-        setLinks([]);
+        setLinks((made) => made ?? []);
         toast(explain(error), 'bad');
       });
     return () => {
@@ -68,7 +74,7 @@ function Links() {
     setBusy(true);
     try {
       const { createShareLink } = await call(CreateShareLink, { canvasId: canvas.id, role: ROLES[role] ?? 'EDITOR' });
-      setLinks([createShareLink.shareLink, ...(links ?? [])]);
+      setLinks((before) => joined([createShareLink.shareLink], before ?? []));
       await copy(createShareLink.shareLink);
     } catch (error) {
       toast(explain(error), 'bad');
@@ -101,41 +107,45 @@ function Links() {
           {busy ? <Spinner /> : <Link2 size={17} />} Create link
         </Button>
       </div>
-      {links === null && <div className="skeleton mt-4 h-12 rounded-control" />}
-      {links && links.length > 0 && (
-        <ul className="mt-4 flex flex-col gap-2" data-testid="share-links">
-          {links.map((link) => (
-            <li key={link.id} className="rounded-control bg-raised p-2.5">
-              <div className="flex items-center gap-2">
-                <input
-                  readOnly
-                  value={link.url}
-                  aria-label={link.role === 'EDITOR' ? 'Editing link' : 'Viewing link'}
-                  data-testid="share-link"
-                  data-role={link.role}
-                  onFocus={(event) => event.target.select()}
-                  className="h-8 min-w-0 flex-1 truncate rounded-md border border-line bg-surface px-2 text-[13px]"
-                />
-                <Button size="small" onClick={() => void copy(link)} testId="share-copy">
-                  {copied === link.id ? <Check size={15} /> : <Copy size={15} />}{' '}
-                  {copied === link.id ? 'Copied' : 'Copy'}
-                </Button>
-              </div>
-              <div className="mt-1.5 flex items-center justify-between px-0.5 text-[13px] text-ink-2">
-                <span>{link.role === 'EDITOR' ? 'Can edit' : 'Can view'}</span>
-                <button
-                  type="button"
-                  data-testid="share-revoke"
-                  className="rounded font-medium hover:text-danger"
-                  onClick={() => void revoke(link)}
-                >
-                  Revoke
-                </button>
-              </div>
-            </li>
-          ))}
-        </ul>
-      )}
+      {/* as high as one link, so that a phone's sheet does not move when the links come in */}
+      <div className="mt-4 min-h-19">
+        {links === null && <div className="skeleton h-19 rounded-control" />}
+        {links?.length === 0 && <p className="text-[13px] text-ink-2">No links yet.</p>}
+        {links && links.length > 0 && (
+          <ul className="flex flex-col gap-2" data-testid="share-links">
+            {links.map((link) => (
+              <li key={link.id} className="rounded-control bg-raised p-2.5">
+                <div className="flex items-center gap-2">
+                  <input
+                    readOnly
+                    value={link.url}
+                    aria-label={link.role === 'EDITOR' ? 'Editing link' : 'Viewing link'}
+                    data-testid="share-link"
+                    data-role={link.role}
+                    onFocus={(event) => event.target.select()}
+                    className="h-8 min-w-0 flex-1 truncate rounded-md border border-line bg-surface px-2 text-[13px]"
+                  />
+                  <Button size="small" onClick={() => void copy(link)} testId="share-copy">
+                    {copied === link.id ? <Check size={15} /> : <Copy size={15} />}{' '}
+                    {copied === link.id ? 'Copied' : 'Copy'}
+                  </Button>
+                </div>
+                <div className="mt-1.5 flex items-center justify-between px-0.5 text-[13px] text-ink-2">
+                  <span>{link.role === 'EDITOR' ? 'Can edit' : 'Can view'}</span>
+                  <button
+                    type="button"
+                    data-testid="share-revoke"
+                    className="rounded font-medium hover:text-danger"
+                    onClick={() => void revoke(link)}
+                  >
+                    Revoke
+                  </button>
+                </div>
+              </li>
+            ))}
+          </ul>
+        )}
+      </div>
     </>
   );
 }

@@ -1,5 +1,8 @@
 'use client';
-/** Knows: how dialogs stand before the page: in the middle of a laptop's screen, at the bottom of a phone's. */
+/**
+ * Knows: how dialogs stand before the page: hung from above on a laptop's screen, so that nothing moves under the pointer when more comes
+ * in below; at the bottom of a phone's.
+ */
 
 import { X } from 'lucide-react';
 import { AlertDialog, Dialog as Radix } from 'radix-ui';
@@ -18,7 +21,7 @@ interface DialogProps {
 
 const OVERLAY = 'fixed inset-0 z-40 bg-black/45 animate-[fade-in_140ms_ease-out]';
 const BOX =
-  'fixed z-50 bg-surface shadow-panel outline-none max-sm:inset-x-0 max-sm:bottom-0 max-sm:rounded-t-2xl max-sm:pb-[max(20px,env(safe-area-inset-bottom))] max-sm:sheet sm:pop sm:top-1/2 sm:left-1/2 sm:-translate-x-1/2 sm:-translate-y-1/2 sm:rounded-2xl';
+  'fixed z-50 bg-surface shadow-panel outline-none max-sm:inset-x-0 max-sm:bottom-0 max-sm:rounded-t-2xl max-sm:pb-[max(20px,env(safe-area-inset-bottom))] max-sm:sheet sm:pop sm:top-[14dvh] sm:left-1/2 sm:-translate-x-1/2 sm:rounded-2xl';
 
 export function Dialog({ open, onClose, title, description, testId, wide, children }: DialogProps) {
   return (
@@ -28,7 +31,7 @@ export function Dialog({ open, onClose, title, description, testId, wide, childr
         <Radix.Content
           data-testid={testId}
           {...(description ? {} : { 'aria-describedby': undefined })}
-          className={`${BOX} max-h-[85dvh] overflow-auto p-5 ${wide ? 'sm:w-[640px]' : 'sm:w-[440px]'}`}
+          className={`${BOX} max-h-[80dvh] overflow-auto p-5 ${wide ? 'sm:w-[640px]' : 'sm:w-[440px]'}`}
         >
           <div className="mb-4 flex items-start gap-4">
             <div className="min-w-0 flex-1">
