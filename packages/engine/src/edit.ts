@@ -102,7 +102,7 @@ export async function* runEdit(
   const coarse = previewView(view);
   const warped = await clock.time('preview', () => warpedPicture(opened, frame, coarse.work));
   yield await preview(run, 0, 0, warped, coarse);
-  const begun = { encoding, moving: ahead(moveAlong(run, opened)) };
+  const carried = once(() => ahead(moveAlong(run, opened)));
 
   // 5. each candidate: stages of sampling, then the result at the photo's size
   for (let index = 0; index < settings.candidates; index++) {
@@ -111,18 +111,16 @@ export async function* runEdit(
     let result = photo;
     let png: Promise<Uint8Array> | undefined;
     for (const [stage, stageDrags] of stages.entries()) {
-      let current = begun;
+      let [scene, moving] = [encoding, carried];
       if (stage > 0 || answer !== first) {
         const known = stage === 0 ? key : undefined;
         const again = await family.openScene(machine, frame, result, stageDrags, answer, known, clock);
-        current = {
-          encoding: ahead(family.encode(machine, again, frame, known, clock)),
-          moving: ahead(moveAlong(run, again)),
-        };
+        scene = ahead(family.encode(machine, again, frame, known, clock));
+        moving = once(() => ahead(moveAlong(run, again)));
       }
-      const picture = yield* sample(run, current.encoding, index, seed, stage);
+      const picture = yield* sample(run, scene, index, seed, stage, moving);
       const before = result;
-      const moved = await current.moving;
+      const moved = await moving();
       const finished = await clock.time('composite', () => composite(run, before, picture, moved));
       result = finished;
       // both at once: zlib packs the result, libvips the last preview
@@ -133,4 +131,13 @@ export async function* runEdit(
     await breathe();
   }
   yield { type: 'done', timings: clock.timings((await encoding).reused) };
+}
+
+/** `make`, called at most once. */
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
 }

@@ -16,7 +16,6 @@ import {
   type Frame,
   finite,
   gridOf,
-  halfStore,
   halfTensor,
   latentSize,
   type Machine,
@@ -44,8 +43,9 @@ export interface Run {
 }
 
 /**
- * Denoises from the prior to x̂_0, with previews on the way for the first candidate, and decodes it: [work, RGB]. Whatever needs no network is done
- * while one runs: the decoder's inputs during the first step, a preview's picture during the step after it.
+ * Denoises from the prior to x̂_0, with previews on the way for the first candidate, and decodes it: [work, RGB]. Whatever needs no network
+ * is done while one runs: a preview is painted during the step after it, the decoder's inputs are made during the last one. `meanwhile` is
+ * called when there is time for more of the kind.
  */
 export async function* sample(
   run: Run,
@@ -53,6 +53,7 @@ export async function* sample(
   candidate: number,
   seed: number,
   stage: number,
+  meanwhile: () => void,
 ): AsyncGenerator<EditEvent, Rgb, void> {
   const { machine, settings, frame, clock, breathe } = run;
   const { bundle, family, alphas } = machine;
@@ -86,19 +87,14 @@ export async function* sample(
     store.set('timestep', { data: Float32Array.of(timesteps[i] as number), dims: [1] });
     return predict(run, store, i, alphaAt(i));
   };
+  const wanted = (i: number): boolean => candidate === 0 && i < n - 1 && worthPreview(i, n);
   let predicted = ahead(begin(0));
-  const full = await clock.time('composite', () => fullRendition(run, scene));
-  const wanted = (i: number): boolean => candidate === 0 && worthPreview(i, n);
-  const small = timesteps.some((_, i) => i < n - 1 && wanted(i))
+  const small = timesteps.some((_, i) => wanted(i))
     ? await clock.time('preview', () => previewRendition(run, scene))
     : undefined;
-  for (let i = 0; ; i++) {
+  for (let i = 0; i < n - 1; i++) {
     const x0 = await predicted;
     await breathe();
-    if (i === n - 1) {
-      const data = family.finish(machine, x, x0, settings, alphaAt(i));
-      return decode(run, scene, full, { data, dims });
-    }
     const shown = small !== undefined && wanted(i) ? ahead(decode(run, scene, small, { data: x0, dims })) : undefined;
     x = await clock.time('sampling', () =>
       settings.scheduler === 'LCM'
@@ -106,10 +102,17 @@ export async function* sample(
         : ddimStep(x, x0, alphaAt(i), alphaAt(i + 1)),
     );
     predicted = ahead(begin(i + 1));
-    if (i + 1 === n - 1) machine.runtime.send(family.decoder, full.inputs);
     if (shown !== undefined && small !== undefined)
       yield await preview(run, 0, stage * settings.steps + i + 1, await shown, small.view);
+    if (i === 0) meanwhile();
   }
+  if (n === 1) meanwhile();
+  const full = await clock.time('composite', () => fullRendition(run, scene));
+  machine.runtime.send(family.decoder, full.inputs);
+  const x0 = await predicted;
+  await breathe();
+  const data = family.finish(machine, x, x0, settings, alphaAt(n - 1));
+  return decode(run, scene, full, { data, dims });
 }
 
 /** x̂_0 of the current sample, guided where the settings say so. Without guidance the unconditional branch is not run at all. */
@@ -140,7 +143,7 @@ function previewRendition(run: Run, scene: EncodedScene): Rendition {
   const view = previewView(run.frame.view);
   const { height, width } = latentSize(run.machine.bundle, run.frame);
   if (view === run.frame.view || height % 2 !== 0 || width % 2 !== 0) return fullRendition(run, scene);
-  const inputs = halfStore(scene.decoderInputs());
+  const inputs = scene.halfInputs();
   return inputs === undefined ? fullRendition(run, scene) : { view, inputs };
 }
 

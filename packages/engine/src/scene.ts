@@ -62,6 +62,11 @@ export interface EncodedScene extends Scene {
   readonly reused: boolean;
   /** the decoder's inputs for the part, all but `latent_out`, which every step makes anew; made at the first call */
   readonly decoderInputs: () => Store;
+  /**
+   * The same at half the size, for previews at a quarter of the cost: the source averaged 2×2, then warped. Undefined if something of it
+   * has no half. The part keeps its border, which is then half as wide in the smaller pixels: good enough for a preview.
+   */
+  readonly halfInputs: () => Store | undefined;
 }
 
 /** What an open bundle offers to every edit. */
@@ -209,17 +214,6 @@ export async function recall(
   const names = await make();
   if (key !== undefined) machine.encodings.set(key, new Map(names.map((name) => [name, store.get(name) as Tensor])));
   return false;
-}
-
-/**
- * The decoder's inputs at half their size, for previews at a quarter of the cost: everything averaged 2×2. Undefined if something of it
- * has no half. The part keeps its border, which is then half as wide in the smaller pixels: good enough for a preview.
- */
-export function halfStore(inputs: Store): Store | undefined {
-  const halved = [...inputs].map(([name, tensor]) => [name, halfTensor(tensor)] as const);
-  return halved.every((entry): entry is readonly [string, Tensor] => entry[1] !== undefined)
-    ? new Map(halved)
-    : undefined;
 }
 
 /** [1, C, h, w] averaged 2×2. */

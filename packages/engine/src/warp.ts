@@ -7,31 +7,23 @@ import { EngineError } from './errors.js';
 import { cropGrid, type Grid, warpLatent, warpWindow } from './field.js';
 import { type Rect, scaled } from './geometry.js';
 import type { Store, Tensor } from './runtime.js';
-import { decodedPart, type Family, gridOf, latentSize, layScene, recall, take, tensorOf } from './scene.js';
+import { decodedPart, type Family, gridOf, halfTensor, latentSize, layScene, recall, take, tensorOf } from './scene.js';
 
 /** A tensor of the decoder that is another one, warped by the field. */
 const WARPED = '_warped';
 
 /**
- * The decoder's inputs for a window of the picture, by name: the image and the encoder's features as they land there, everything else cut
- * to it. Each is made once.
+ * One of the decoder's inputs for a window of the picture, which is `pixels` wide: the image and the encoder's features as they land
+ * there, everything else cut to it.
  */
-function landing(store: Store, field: Grid, window: Rect, pixels: number): (name: string) => Tensor | undefined {
-  const made = new Map<string, Tensor>();
-  return (name) => {
-    const known = made.get(name);
-    if (known !== undefined) return known;
-    const source = name.endsWith(WARPED) ? name.slice(0, -WARPED.length) : name;
-    const tensor = store.get(source);
-    if (tensor === undefined) return undefined;
-    const grid = gridOf(tensor);
-    const scale = grid.width / pixels;
-    const cells = scaled(window, scale);
-    const part = tensorOf(source === name ? cropGrid(grid, cells) : warpWindow(grid, field, cells, scale));
-    made.set(name, part);
-    return part;
-  };
+function land(name: string, source: Tensor, field: Grid, window: Rect, pixels: number): Tensor {
+  const grid = gridOf(source);
+  const scale = grid.width / pixels;
+  const cells = scaled(window, scale);
+  return tensorOf(name.endsWith(WARPED) ? warpWindow(grid, field, cells, scale) : cropGrid(grid, cells));
 }
+
+const sourceOf = (name: string): string => (name.endsWith(WARPED) ? name.slice(0, -WARPED.length) : name);
 
 /**
  * A decoder that warps by itself reads the picture from wherever the field points, so no border around a part is wide enough.
@@ -64,7 +56,14 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
       const field = take(bundle, store, 'field', { channels: 2, ...cells });
       const visibility = take(bundle, store, 'visibility', { channels: 1, ...cells });
       const part = decodedPart(bundle.decoder?.reach, frame);
-      return { photo, drags, store, field, visibility, part, landed: landing(store, field, part, work.width) };
+      const made = new Map<string, Tensor>();
+      const landed = (name: string): Tensor | undefined => {
+        const source = store.get(sourceOf(name));
+        const tensor = made.get(name) ?? (source && land(name, source, field, part, work.width));
+        if (tensor !== undefined) made.set(name, tensor);
+        return tensor;
+      };
+      return { photo, drags, store, field, visibility, part, landed };
     },
 
     async encode(machine, scene, frame, key, clock) {
@@ -79,11 +78,18 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
       const latent = take(bundle, store, 'latent', { channels: bundle.latent.channels, height, width });
       const warped = await clock.time('sampling', () => warpLatent(latent, scene.field, bundle.latent.downscale));
       store.set('warped', tensorOf(warped));
-      const decoderInputs = (): Store => {
-        const found = beside.map((name) => [name, scene.landed(name)] as const);
-        return new Map(found.filter((entry): entry is readonly [string, Tensor] => entry[1] !== undefined));
+      const names = beside.filter((name) => store.has(sourceOf(name)));
+      const decoderInputs = (): Store => new Map(names.map((name) => [name, scene.landed(name) as Tensor]));
+      const halfInputs = (): Store | undefined => {
+        const inputs: Store = new Map();
+        for (const name of names) {
+          const half = halfTensor(store.get(sourceOf(name)) as Tensor);
+          if (half === undefined) return undefined;
+          inputs.set(name, land(name, half, scene.field, scene.part, frame.view.work.width));
+        }
+        return inputs;
       };
-      return { ...scene, reused, decoderInputs };
+      return { ...scene, reused, decoderInputs, halfInputs };
     },
 
     startAlpha: ({ alphas }, timesteps) => alphas[timesteps[0] as number] as number,

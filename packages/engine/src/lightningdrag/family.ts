@@ -69,7 +69,7 @@ export function lightningDragFamily(bundle: LightningDragBundle): Family {
       const latent = take(bundle, store, 'latent', size);
       const warped = await clock.time('sampling', () => warpLatent(latent, scene.field, bundle.latent.downscale));
       store.set('warped', tensorOf(warped));
-      return { ...scene, reused: known && maskKnown, decoderInputs: () => new Map() };
+      return { ...scene, reused: known && maskKnown, decoderInputs: () => new Map(), halfInputs: () => new Map() };
     },
 
     startAlpha: ({ alphas }) => alphas[bundle.schedule.start] as number,
