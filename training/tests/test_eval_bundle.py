@@ -23,6 +23,7 @@ class StandIn(Bundle):
             "name": "stand-in",
             "size": {"area": 128 * 128, "multiple": 64, "minSide": 64},
             "latent": {"channels": 3, "downscale": 8},
+            "field": {"downscale": 4},
             "schedule": {"timesteps": {"1": [799], "4": [799, 599, 399, 199]}},
             "options": {"steps": [1, 4]},
             "defaults": {"steps": 4},

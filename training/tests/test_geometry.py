@@ -7,12 +7,13 @@ import math
 import torch
 from conftest import FIELD
 
-from tug.fieldnet import FieldNet, Fields
+from tug.fieldnet import FieldNet, Fields, stiffened
 from tug.geometry import (
     mask_depth,
     pixel_grid,
     point_maps,
     push_pull,
+    refined,
     rigid_motion,
     sample,
     squared_distances,
@@ -155,10 +156,37 @@ def test_a_likely_hole_is_stretched_over_and_only_a_sure_one_hidden() -> None:
     mask, drags = torch.ones(1, 1, 32, 32), torch.tensor([[[28.0, 4.0, 28.0, 4.0]]])
     field, logits = torch.zeros(1, 2, 32, 32), torch.full((1, 1, 32, 32), 8.0)
     field[..., 12:20, 12:20], logits[..., 12:20, 12:20] = 30.0, -0.5  # torn, and 62 % a hole
-    logits[..., 24:30, 24:30] = -5.0
-    logits[..., 2:6, 26:30] = -5.0  # a hole where something was dragged to
+    logits[..., 24:30, 24:30] = -8.0
+    logits[..., 2:6, 26:30] = -8.0  # a hole where something was dragged to
     settled, visibility = net.settle(Fields(field, logits, field, field, field), mask, drags)
     assert settled.abs().max() < 3
     assert visibility[..., 12:20, 12:20].min() > 0.7
     assert visibility[..., 25:29, 25:29].max() < 0.01
     assert visibility[..., 3:5, 27:29].min() > 0.99
+
+
+def test_a_refined_field_is_smooth_where_it_bends_and_has_nothing_in_between_where_it_breaks() -> None:
+    gentle = 3 * torch.rand(1, 2, 6, 7)
+    smooth = torch.nn.functional.interpolate(gentle, scale_factor=4.0, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(refined(gentle), smooth)
+    step = torch.zeros(1, 2, 6, 8)
+    step[..., 2:5, 3:6] = 20.0
+    fine = refined(step)
+    assert fine.shape == (1, 2, 24, 32)
+    assert ((fine - 0).abs().minimum((fine - 20).abs()) < 1e-4).all()
+    # the break runs half-way between the cells' centres
+    assert fine[0, 0, 14].nonzero().flatten().tolist() == list(range(12, 24))
+
+
+def test_what_nearly_follows_a_rigid_motion_follows_it_where_something_leaves_a_place_empty() -> None:
+    mask = torch.ones(2, 1, 8, 8)
+    rigid = torch.full((2, 2, 8, 8), 10.0)
+    field = rigid.clone()
+    field[..., :4] = 9.0  # nearly
+    field[..., 4:] = 0.0  # not at all
+    lost = torch.zeros(2, 1, 8, 8)
+    lost[1, ..., 7] = 5.0  # in the second case an eighth of the mask is left
+    still, moved = stiffened(field, rigid, lost, mask)
+    torch.testing.assert_close(still, field[0])
+    assert (moved[:, :, :4] > 9.5).all() and (moved[:, :, :4] < 10).all()
+    assert (moved[:, :, 4:].abs() < 1e-3).all()

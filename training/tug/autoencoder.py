@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import Residual, conv, upsample
+from .blocks import Residual, conv, fours, stack, upsample
 from .geometry import pixel_grid, resize, sample
 
 
@@ -32,7 +32,7 @@ class Encoder(nn.Module):
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         half, quarter, eighth = config.channels
-        self.stem = nn.Sequential(nn.PixelUnshuffle(2), conv(12, half), nn.ReLU(), conv(half, half), nn.ReLU())
+        self.stem = nn.Sequential(nn.Conv2d(3, half, 6, 2, 2), nn.ReLU(), conv(half, half), nn.ReLU())
         self.skip_2 = conv(half, config.skips[0], 1)
         self.at_quarter = nn.Sequential(conv(half, quarter, 3, 2), Residual(quarter, norm=False), nn.ReLU())
         self.skip_4 = conv(quarter, config.skips[1], 1)
@@ -61,16 +61,21 @@ class Decoder(nn.Module):
         super().__init__()
         half, quarter, eighth = config.channels
         self.at_eighth = nn.Sequential(
-            conv(config.latent + 1, eighth), Residual(eighth, norm=False), Residual(eighth, norm=False), nn.ReLU()
+            conv(fours(config.latent + 1), eighth),
+            Residual(eighth, norm=False),
+            Residual(eighth, norm=False),
+            nn.ReLU(),
         )
         self.to_quarter = conv(eighth, quarter, 1)
         self.at_quarter = nn.Sequential(
-            conv(quarter + config.skips[1] + 1, quarter), Residual(quarter, norm=False), nn.ReLU()
+            conv(fours(quarter + config.skips[1] + 1), quarter), Residual(quarter, norm=False), nn.ReLU()
         )
         self.to_half = conv(quarter, half, 1)
-        self.at_half = nn.Sequential(conv(half + config.skips[0] + 1, half), Residual(half, norm=False), nn.ReLU())
+        self.at_half = nn.Sequential(
+            conv(fours(half + config.skips[0] + 1), half), Residual(half, norm=False), nn.ReLU()
+        )
         self.to_full = conv(half, 16, 1)
-        self.at_full = nn.Sequential(conv(16 + 4, 16), nn.ReLU(), conv(16, 16), nn.ReLU())
+        self.at_full = nn.Sequential(conv(fours(16 + 4), 16), nn.ReLU(), conv(16, 16), nn.ReLU())
         self.out = conv(16, 4)
         nn.init.normal_(self.out.weight, std=0.02)
 
@@ -80,14 +85,14 @@ class Decoder(nn.Module):
         def seen(features: Tensor, x: Tensor) -> Tensor:
             """Warped features hidden where invisible, with the visibility beside them, for the map x at their scale."""
             shown = resize(visibility, x)
-            return torch.cat([x, features * shown, shown], 1)
+            return stack(x, features * shown, shown)
 
-        x = self.at_eighth(torch.cat([latent, resize(visibility, latent)], 1))
+        x = self.at_eighth(stack(latent, resize(visibility, latent)))
         x = seen(skip_4, upsample(self.to_quarter(x)))
         x = seen(skip_2, upsample(self.to_half(self.at_quarter(x))))
         x = upsample(self.to_full(self.at_half(x)))
         shown = 1 - (1 - resize(visibility, mask)) * mask
-        out = self.out(self.at_full(torch.cat([x, image * shown, shown], 1))).float()
+        out = self.out(self.at_full(stack(x, image * shown, shown))).float()
         # nothing of the photo gets through where it is hidden, all of it where it is likely to belong
         gate = (1.5 * shown - 0.25).clamp(0, 1) * torch.sigmoid(out[:, 3:] + 5)
         return gate * image + (1 - gate) * out[:, :3]
@@ -111,13 +116,13 @@ class Decoder(nn.Module):
 
 
 def fetch(
-    image: Tensor, skip_2: Tensor, skip_4: Tensor, field: Tensor, corner: tuple[int, int] = (0, 0)
+    image: Tensor, skip_2: Tensor, skip_4: Tensor, field: Tensor, corner: tuple[int, int] = (0, 0), cell: int = 4
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What lands where: image, skip_2 and skip_4 warped by a field [B, 2, h, w] in work pixels at 1/4, over the window
-    of 4 h by 4 w work pixels at `corner` (x, y)."""
+    """What lands where: image, skip_2 and skip_4 warped by a field [B, 2, h, w] in work pixels, of which a cell has
+    `cell`, over the window of cell · h by cell · w work pixels at `corner` (x, y)."""
 
     def moved(features: Tensor, scale: int) -> Tensor:
-        at_scale = F.interpolate(field.float(), scale_factor=4.0 / scale, mode="bilinear", align_corners=False)
+        at_scale = F.interpolate(field.float(), scale_factor=cell / scale, mode="bilinear", align_corners=False)
         start = torch.tensor(corner, device=field.device).view(1, 2, 1, 1)
         return sample(features, pixel_grid(at_scale) + (at_scale + start) / scale)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,6 +13,17 @@ def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def fours(channels: int) -> int:
+    """The next multiple of four: from 16 channels on the runtime's quick convolutions take them in fours."""
+    return channels + -channels % 4
+
+
+def stack(*maps: Tensor) -> Tensor:
+    """Maps side by side, [B, C, h, w] each; the last one, of one channel, as often as makes their channels `fours`."""
+    channels = sum(int(each.shape[1]) for each in maps)
+    return torch.cat([*maps, *[maps[-1]] * (fours(channels) - channels)], 1)
 
 
 def zero(layer: nn.Module) -> nn.Module:

@@ -18,6 +18,7 @@ import torch
 from .autoencoder import fetch
 from .baselines import feather
 from .export import FETCHED
+from .geometry import refined
 from .geometry import warp as warp_tensor
 from .motions import Array, warp
 from .schedule import alphas
@@ -125,11 +126,13 @@ class Bundle:
         )
         store["warped"] = warp_tensor(latent, small_field / self.manifest["latent"]["downscale"]).numpy()
 
+        store["refined"] = refined(torch.from_numpy(store["field"]), self.manifest["field"]["downscale"]).numpy()
+
         def full(name: str) -> Array:
             values = store[name][0].transpose(1, 2, 0)
             return cv2.resize(values, (w, h), interpolation=cv2.INTER_LINEAR)
 
-        field, prior = (full(name) / np.array(scale, np.float32) for name in ("field", "prior"))
+        field, prior = (full(name) / np.array(scale, np.float32) for name in ("refined", "prior"))
         return Scene(store, photo, mask, scale, field, full("visibility"), prior)
 
     def sample(self, scene: Scene, steps: int, seed: int = 0) -> Array:
@@ -152,7 +155,7 @@ class Bundle:
 
     def _decode(self, store: dict[str, Array], latent: Array) -> Array:
         """The whole picture of a latent at work size, float32 [H, W, 3], 0 to 255."""
-        warped = fetch(*(torch.from_numpy(store[key]) for key in (*FETCHED, "field")))
+        warped = fetch(*(torch.from_numpy(store[key]) for key in (*FETCHED, "refined")), cell=1)
         store |= {f"{key}_warped": value.numpy() for key, value in zip(FETCHED, warped, strict=True)}
         store["latent_out"] = latent
         self.run("decoder", store)
@@ -196,7 +199,7 @@ class Bundle:
         store = {
             "image": np.ascontiguousarray(small.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1),
             "mask": np.ones((1, 1, height, width), np.float32),
-            "field": np.zeros((1, 2, *quarter[2:]), np.float32),
+            "refined": np.zeros((1, 2, height, width), np.float32),
             "visibility": np.full(quarter, float(see_source), np.float32),
         }
         self.run("encoder", store)

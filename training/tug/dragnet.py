@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import FourierCoordinates, PointAttention, PointProjection, tokens
-from .blocks import conv, upsample, zero
+from .blocks import conv, fours, stack, upsample, zero
 from .geometry import pixel_grid, resize
 
 
@@ -102,7 +102,7 @@ class Denoiser(nn.Module):
         time = 2 * config.embedding
         self.time = nn.Sequential(nn.Linear(64, time), nn.SiLU(), nn.Linear(time, time), nn.SiLU())
         self.coordinates = FourierCoordinates(config.embedding)
-        self.stem = conv(2 * config.latent + 2, wide)
+        self.stem = conv(fours(2 * config.latent + 2), wide)
         self.stem_time = nn.Linear(time, wide)
         self.wide_down = nn.Sequential(*(Block(wide) for _ in range(2)))
         self.down_1 = conv(wide, middle, 3, 2)
@@ -140,7 +140,7 @@ class Denoiser(nn.Module):
         own = pixel_grid(ref_0) * 32
         own = own if origin is None else own + origin[:, :, None, None]
         target, handle = self.coordinates(own + resize(field, ref_0)), self.coordinates(own)
-        x = self.stem(torch.cat([sample, warped, shown, inside], 1))
+        x = self.stem(stack(sample, warped, shown, inside))
         wide = self.wide_down(F.relu(x + self.stem_time(time)[:, :, None, None]))
         middle = self.middle_down(F.relu(self.down_1(wide)))
         x = F.relu(self.down_2(middle))

@@ -19,14 +19,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import Residual, conv, upsample, zero
+from .blocks import Residual, conv, fours, stack, upsample, zero
 from .geometry import (
     disks,
+    halves,
     mask_depth,
     pixel_grid,
     push_pull,
     rigid_motion,
     sample,
+    sample_at,
     shepard,
     squared_distances,
     steadied,
@@ -37,8 +39,11 @@ SCALE = 4
 # What is added to the logit of following, by candidate: as trained first, then other answers to what belongs to a drag.
 FOLLOW = (0.0, 2.5, -2.0, 1.25)
 STEADY_RADIUS, STEADY_EDGE = 2, 0.4  # how the field is steadied (`geometry.steadied`), net pixels and their square
+# What follows the drags' rigid motion but for this share of it goes so far of the rest of the way with it, where
+# between these two shares of the mask are left by what lands elsewhere: then a thing moves, and things are stiff.
+NEARLY, STIFFNESS, VACATED = 0.3, 0.7, (0.01, 0.06)
 RIM = 3.0  # net pixels inside the mask's border over which the field dies out
-SURENESS, SURE_FROM = 2.0, 1.0  # slope of what is hidden against the network's logit of a hole, and where it is a half
+SURENESS, SURE_FROM = 2.0, 4.0  # slope of what is hidden against the network's logit of a hole, and where it is a half
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class FieldConfig:
     blocks: tuple[int, ...] = (0, 1, 2, 2, 2)
     border: float = 0.25  # weight of the mask's border in the interpolation
     reach: float = 4.0  # net pixels around a target in which the misfit is corrected
-    rounds: int = 3  # fixed-point rounds of `turn_round`
+    rounds: int = 2  # fixed-point rounds of `turn_round`
 
 
 class Fields(NamedTuple):
@@ -101,7 +106,7 @@ class FieldNet(nn.Module):
         super().__init__()
         self.config = config = config or FieldConfig()
         self.follow = UNet(15, 3, config)
-        self.mend = UNet(22, 3, config)
+        self.mend = UNet(fours(22), 3, config)
 
     def forward(
         self, image: Tensor, mask: Tensor, drags: Tensor, follow: Tensor | None = None
@@ -155,24 +160,21 @@ class FieldNet(nn.Module):
         forward = self._follow(image, mask, shared, handles, -move, to_handle, ground, follow)
         rigid = rigid_motion(to_target, targets, move, grid) * mask
         turned, lost = turn_round(forward.detach(), mask, [rigid, prior], self.config.rounds)
-        features = torch.cat(
-            [
-                image,
-                warp(image, turned),
-                warp(image, wide),
-                turned / 8,
-                wide / 8,
-                mask,
-                depth / 16,
-                torch.log1p(to_target.amin(1, keepdim=True)) / 4,
-                at_targets,
-                pins,
-                at_handles,
-                torch.ones_like(mask),
-                lost / 2,
-                forward.detach().square().sum(1, keepdim=True).sqrt() / 8,
-            ],
-            1,
+        turned = stiffened(turned, rigid, lost, mask)
+        features = stack(
+            image,
+            *warp(image.repeat(2, 1, 1, 1), torch.cat([turned, wide])).chunk(2),
+            turned / 8,
+            wide / 8,
+            mask,
+            depth / 16,
+            torch.log1p(to_target.amin(1, keepdim=True)) / 4,
+            at_targets,
+            pins,
+            at_handles,
+            torch.ones_like(mask),
+            lost / 2,
+            forward.detach().square().sum(1, keepdim=True).sqrt() / 8,
         )
         out = self.mend(features)
         learned, logits = 4 * out[:, :2], 4 * out[:, 2:] + 2
@@ -208,28 +210,42 @@ class FieldNet(nn.Module):
         return field + near * shepard(distances, misfit) * (mask > 0.01).float()
 
 
+def stiffened(field: Tensor, rigid: Tensor, lost: Tensor, mask: Tensor) -> Tensor:
+    """A turned field [B, 2, h, w] drawn to the drags' rigid motion where it nearly follows it and something moves as a
+    whole, which shows by where nothing lands (`lost` of `turn_round`); net pixels."""
+    inside = (mask > 0.5).float()
+    vacated = ((lost > 1).float() * inside).sum((2, 3), keepdim=True) / (inside.sum((2, 3), keepdim=True) + 1e-6)
+    whole = ((vacated - VACATED[0]) / (VACATED[1] - VACATED[0])).clamp(0, 1)
+    away = (rigid - field).square().sum(1, keepdim=True)
+    near = torch.exp(-away / (NEARLY**2 * rigid.square().sum(1, keepdim=True) + 0.05))
+    return field + STIFFNESS * whole * near * (rigid - field)
+
+
 def turn_round(forward: Tensor, mask: Tensor, guesses: list[Tensor], rounds: int) -> tuple[Tensor, Tensor]:
     """Forward field [B, 2, h, w] on the source → (backward field on the target, how far the best answer misses [B, 1,
     h, w], at most 8), all in the field's own pixels.
 
     A target place x shows the source place s with s + forward(s) = x. From each guess, and from rest, b = s - x is
     found by fixed-point rounds; of several answers the one that moved furthest lies in front."""
-    grid = pixel_grid(forward)
-    best, score, miss = torch.zeros_like(forward), None, None
-    for guess in [*guesses, torch.zeros_like(forward)]:
-        back = guess
-        for _ in range(rounds):
-            back = -sample(forward, grid + back)
-        landed = sample(forward, grid + back)
-        error = (back + landed).square().sum(1, keepdim=True).sqrt()
-        mine = -error.clamp(max=8) + 0.3 * torch.tanh(back.square().sum(1, keepdim=True).sqrt())
-        if score is None:
-            best, score, miss = back, mine, error
-        else:
-            better = mine > score
-            best, score, miss = (
-                torch.where(better, back, best),
-                torch.maximum(mine, score),
-                torch.where(better, error, miss),
-            )
+    # all guesses at once, along the batch, in halves of the picture, as `sample_at` takes them
+    height, width = forward.shape[-2:]
+    guesses = [*guesses, torch.zeros_like(forward)]
+    flow = halves(forward, forward).repeat(len(guesses), 1, 1, 1)
+    places = halves(pixel_grid(forward), forward) - 1
+    back = halves(torch.cat(guesses), forward)
+    for _ in range(rounds):
+        back = -sample_at(flow, places + back)
+    both = torch.cat([back, back + sample_at(flow, places + back)])
+    both = torch.cat([both[:, :1] * width / 2, both[:, 1:] * height / 2], 1)
+    back, missed = both.chunk(2)
+    errors = missed.square().sum(1, keepdim=True).sqrt()
+    scores = 0.3 * torch.tanh(back.square().sum(1, keepdim=True).sqrt()) - errors.clamp(max=8)
+
+    answers = zip(back.chunk(len(guesses)), scores.chunk(len(guesses)), errors.chunk(len(guesses)), strict=True)
+    best, score, miss = next(answers)
+    for answer, mine, error in answers:
+        better = mine > score
+        best = torch.where(better, answer, best)
+        score = torch.maximum(mine, score)
+        miss = torch.where(better, error, miss)
     return best * mask, miss.clamp(max=8) * mask

@@ -17,7 +17,7 @@ from . import schedule
 from .autoencoder import fetch
 from .cases import Case
 from .fieldnet import FOLLOW
-from .geometry import resize, warp
+from .geometry import refined, resize, warp
 from .motions import Array
 
 
@@ -68,8 +68,9 @@ def edit(networks: nn.ModuleDict, case: Case, steps: int = 4, seed: int = 0, com
         x0 = networks["denoiser"](x, t, warped, mask, field, visibility, *references, torch.ones(1))
         if index + 1 < len(times):
             x = schedule.ddim(x, x0, a[time][None], a[times[index + 1]][None])
-    picture = networks["decoder"](x0, *fetch(image, skip_2, skip_4, field), mask, visibility)
-    pictures = [picture, warp(image, resize(field, image)), warp(image, resize(prior, image))]
+    fine = refined(field)
+    picture = networks["decoder"](x0, *fetch(image, skip_2, skip_4, fine, cell=1), mask, visibility)
+    pictures = [picture, warp(image, fine), warp(image, resize(prior, image))]
     if composite:
         pictures = [image + mask * (p - image) for p in pictures]
     return Edit(*pictures, field, prior, visibility)

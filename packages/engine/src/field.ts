@@ -2,7 +2,7 @@
  * The dense backward field: out(x) = source(x + field(x)). Planar float32 grids; pixel centres lie at half-integers, so this matches
  * torch's grid_sample(align_corners=False, padding_mode='border') and interpolate(mode='bilinear', align_corners=False).
  */
-import { type Rect, wholeOf } from './geometry.js';
+import { type Rect, type Size, wholeOf } from './geometry.js';
 
 /** [channels, height, width], planar */
 export interface Grid {
@@ -71,6 +71,77 @@ export function halve(data: Float32Array, width: number): Float32Array {
     }
   }
   return out;
+}
+
+/** Pixels of the work picture by which a field's neighbouring cells differ where it begins to break, and where it has broken. */
+const BREAK = { from: 8, to: 16 };
+
+/**
+ * A field in work pixels, on a grid of its own → on every work pixel of `window`; 0 elsewhere. Bilinear, but where neighbouring cells
+ * differ by more than BREAK: there one thing moves over another, what lies between the two belongs to neither, and each pixel goes with
+ * the cell that the mixture is nearest to.
+ */
+export function refineField(field: Grid, size: Size, window: Rect): Grid {
+  const { data, width, height } = field;
+  const [plane, fine] = [width * height, size.width * size.height];
+  const [cellX, cellY] = [width / size.width, height / size.height];
+  const xs = axis(window.right - window.left, (window.left + 0.5) * cellX, cellX, width);
+  const ys = axis(window.bottom - window.top, (window.top + 0.5) * cellY, cellY, height);
+  const out = new Float32Array(2 * fine);
+  const dx = new Float32Array(width); // the field's row at the current height
+  const dy = new Float32Array(width);
+  const torn = new Float32Array(width); // by the cell's left corner: how far it is broken there
+  const [first, last] = [xs.low[0] ?? 0, xs.low[xs.low.length - 1] ?? -1];
+  for (let y = window.top, row = -1; y < window.bottom; y++) {
+    const i = y - window.top;
+    gridRow(field, 0, ys, i, dx);
+    gridRow(field, 1, ys, i, dy);
+    const upper = (ys.low[i] as number) * width;
+    const lower = (ys.high[i] as number) * width;
+    if (row !== upper) for (let x = first; x <= last; x++) torn[x] = tornAt(data, plane, upper, lower, x, width);
+    row = upper;
+    for (let x = window.left, j = 0, o = y * size.width + x; x < window.right; x++, j++, o++) {
+      const low = xs.low[j] as number;
+      const share = torn[low] as number;
+      if (share < 0) continue;
+      const high = xs.high[j] as number;
+      const t = xs.weight[j] as number;
+      const mx = lerp(dx[low] as number, dx[high] as number, t);
+      const my = lerp(dy[low] as number, dy[high] as number, t);
+      out[o] = mx;
+      out[fine + o] = my;
+      if (share === 0) continue;
+      let best = Number.POSITIVE_INFINITY;
+      for (let corner = 0; corner < 4; corner++) {
+        const at = (corner < 2 ? upper : lower) + (corner % 2 === 0 ? low : high);
+        const ex = (data[at] as number) - mx;
+        const ey = (data[plane + at] as number) - my;
+        if (ex * ex + ey * ey >= best) continue;
+        best = ex * ex + ey * ey;
+        out[o] = mx + share * ex;
+        out[fine + o] = my + share * ey;
+      }
+    }
+  }
+  return { data: out, channels: 2, ...size };
+}
+
+/** How far a field is broken, 0 to 1, between column x and the next of the rows that begin at `upper` and `lower`; −1 if it is 0 there. */
+function tornAt(data: Float32Array, plane: number, upper: number, lower: number, x: number, width: number): number {
+  const next = Math.min(x + 1, width - 1);
+  const [a, b, c, d] = [upper + x, upper + next, lower + x, lower + next];
+  const size = (p: number): number => Math.abs(data[p] as number) + Math.abs(data[plane + p] as number);
+  if (size(a) + size(b) + size(c) + size(d) === 0) return -1;
+  const squared = (p: number, q: number): number => {
+    const ex = (data[p] as number) - (data[q] as number);
+    const ey = (data[plane + p] as number) - (data[plane + q] as number);
+    return ex * ex + ey * ey;
+  };
+  const sides = Math.max(squared(a, b), squared(c, d), squared(a, c), squared(b, d));
+  const most = Math.max(sides, squared(a, d), squared(b, c));
+  if (most <= BREAK.from * BREAK.from) return 0;
+  const t = Math.min((Math.sqrt(most) - BREAK.from) / (BREAK.to - BREAK.from), 1);
+  return t * t * (3 - 2 * t);
 }
 
 /**

@@ -38,7 +38,8 @@ export interface GraphAnswers {
   devices: { names: string[]; folder: string };
   create: { inputs: readonly string[]; outputs: readonly string[] };
   hold: undefined;
-  run: { outputs: [string, Output][]; ms: number };
+  /** `spent`: the memory of tensors that were replaced since the last run */
+  run: { outputs: [string, Output][]; ms: number; spent: ArrayBuffer[] };
   close: undefined;
 }
 
@@ -49,6 +50,15 @@ export type GraphReply = { id: number } & (
 
 const sessions = new Map<string, Session>();
 const held = new Map<string, Tensor>();
+let spent: ArrayBuffer[] = [];
+
+function hold(fresh: readonly [string, Tensor][]): void {
+  for (const [name, tensor] of fresh) {
+    const before = held.get(name);
+    if (before !== undefined) spent.push(before.data.buffer as ArrayBuffer);
+    held.set(name, tensor);
+  }
+}
 
 function opened(graph: string): Session {
   const session = sessions.get(graph);
@@ -67,13 +77,16 @@ async function answer(request: GraphRequest): Promise<GraphAnswers[keyof GraphAn
       return { inputs: session.inputNames, outputs: session.outputNames };
     }
     case 'hold':
-      for (const [name, tensor] of request.fresh) held.set(name, tensor);
+      hold(request.fresh);
       return undefined;
     case 'run': {
-      for (const [name, tensor] of request.fresh) held.set(name, tensor);
+      hold(request.fresh);
       const session = opened(request.graph);
       const inputs = session.inputNames.map((name) => [name, held.get(name) as Tensor] as const);
-      return runSession(session, new Map(inputs));
+      const made = await runSession(session, new Map(inputs));
+      const given = { ...made, spent };
+      spent = [];
+      return given;
     }
     case 'close':
       await Promise.all([...sessions.values()].map((session) => session.release()));
@@ -85,10 +98,9 @@ async function answer(request: GraphRequest): Promise<GraphAnswers[keyof GraphAn
 
 /** What can be handed over instead of copied. */
 function buffersOf(value: GraphAnswers[keyof GraphAnswers]): ArrayBuffer[] {
-  const { outputs } = value as GraphAnswers['run'];
-  return [
-    ...new Set(outputs.flatMap(([, { data }]) => (ArrayBuffer.isView(data) ? [data.buffer as ArrayBuffer] : []))),
-  ];
+  const { outputs, spent } = value as GraphAnswers['run'];
+  const made = outputs.flatMap(([, { data }]) => (ArrayBuffer.isView(data) ? [data.buffer as ArrayBuffer] : []));
+  return [...new Set([...made, ...spent])];
 }
 
 const port = parentPort;

@@ -121,6 +121,9 @@ export async function openRuntime(bundle: Bundle, options: RuntimeOptions): Prom
 /** What a graph takes and makes, by name. */
 type Ports = GraphAnswers['create'];
 
+/** So many buffers are kept for copies: about as many as an edit sends. */
+const SPARE = 16;
+
 /** The near end of graph-thread.ts. Requests are answered in order. */
 class GraphThread {
   // beside this file's folder also when the sources run as they are
@@ -128,6 +131,8 @@ class GraphThread {
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
   /** what the thread was sent last under each name */
   readonly #held = new Map<string, WeakRef<Float32Array>>();
+  /** memory that the thread gave back, for the next copies of the same size */
+  #spare: ArrayBuffer[] = [];
   readonly #ended: Promise<void>;
   #over: EngineError | undefined;
   #count = 0;
@@ -174,8 +179,10 @@ class GraphThread {
   }
 
   /** The request is on its way when this returns; tensors that the thread does not hold yet are copied for it. */
-  run(graph: string, inputs: ReadonlyMap<string, Tensor>): Promise<GraphAnswers['run']> {
-    return this.#sending(inputs, (fresh, buffers) => this.#ask({ type: 'run', graph, fresh }, buffers));
+  async run(graph: string, inputs: ReadonlyMap<string, Tensor>): Promise<GraphAnswers['run']> {
+    const made = await this.#sending(inputs, (fresh, buffers) => this.#ask({ type: 'run', graph, fresh }, buffers));
+    this.#spare = [...made.spent, ...this.#spare].slice(0, SPARE);
+    return made;
   }
 
   hold(inputs: ReadonlyMap<string, Tensor>): void {
@@ -184,13 +191,22 @@ class GraphThread {
 
   #sending<T>(inputs: ReadonlyMap<string, Tensor>, send: (fresh: [string, Tensor][], buffers: ArrayBuffer[]) => T): T {
     const fresh = [...inputs].filter(([name, { data }]) => this.#held.get(name)?.deref() !== data);
-    const copies = fresh.map(([name, { data, dims }]): [string, Tensor] => [name, { data: data.slice(), dims }]);
+    const copies = fresh.map(([name, { data, dims }]): [string, Tensor] => [name, { data: this.#copy(data), dims }]);
     const sent = send(
       copies,
       copies.map(([, { data }]) => data.buffer as ArrayBuffer),
     );
     for (const [name, { data }] of fresh) this.#held.set(name, new WeakRef(data));
     return sent;
+  }
+
+  #copy(data: Float32Array): Float32Array {
+    const at = this.#spare.findIndex((buffer) => buffer.byteLength === data.byteLength);
+    const [buffer] = at < 0 ? [] : this.#spare.splice(at, 1);
+    if (buffer === undefined) return data.slice();
+    const copy = new Float32Array(buffer);
+    copy.set(data);
+    return copy;
   }
 
   async close(): Promise<void> {

@@ -4,10 +4,21 @@
  */
 import type { WarpBundle } from './bundle.js';
 import { EngineError } from './errors.js';
-import { cropGrid, type Grid, warpLatent, warpWindow } from './field.js';
+import { cropGrid, type Grid, refineField, warpLatent, warpWindow } from './field.js';
 import { type Rect, scaled } from './geometry.js';
 import type { Store, Tensor } from './runtime.js';
-import { decodedPart, type Family, gridOf, halfTensor, latentSize, layScene, recall, take, tensorOf } from './scene.js';
+import {
+  decodedPart,
+  type Family,
+  gridOf,
+  halfTensor,
+  latentSize,
+  layScene,
+  recall,
+  type Scene,
+  take,
+  tensorOf,
+} from './scene.js';
 
 /** A tensor of the decoder that is another one, warped by the field. */
 const WARPED = '_warped';
@@ -53,17 +64,30 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
       if (follow !== undefined) store.set('follow', { data: Float32Array.of(follow), dims: [1] });
       clock.add('field', await machine.runtime.run('field', store));
       const cells = { height: work.height / bundle.field.downscale, width: work.width / bundle.field.downscale };
-      const field = take(bundle, store, 'field', { channels: 2, ...cells });
+      const coarse = take(bundle, store, 'field', { channels: 2, ...cells });
       const visibility = take(bundle, store, 'visibility', { channels: 1, ...cells });
       const part = decodedPart(bundle.decoder?.reach, frame);
+      let refined: Grid | undefined;
       const made = new Map<string, Tensor>();
       const landed = (name: string): Tensor | undefined => {
         const source = store.get(sourceOf(name));
-        const tensor = made.get(name) ?? (source && land(name, source, field, part, work.width));
+        const tensor = made.get(name) ?? (source && land(name, source, scene.field, part, work.width));
         if (tensor !== undefined) made.set(name, tensor);
         return tensor;
       };
-      return { photo, drags, store, field, visibility, part, landed };
+      const scene: Scene = {
+        photo,
+        drags,
+        store,
+        get field() {
+          refined ??= refineField(coarse, work, part); // while the encoders run
+          return refined;
+        },
+        visibility,
+        part,
+        landed,
+      };
+      return scene;
     },
 
     async encode(machine, scene, frame, key, clock) {
@@ -76,7 +100,8 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
       });
       const { height, width } = latentSize(bundle, frame);
       const latent = take(bundle, store, 'latent', { channels: bundle.latent.channels, height, width });
-      const warped = await clock.time('sampling', () => warpLatent(latent, scene.field, bundle.latent.downscale));
+      const field = gridOf(store.get('field') as Tensor); // the denoiser has learned on what mixes
+      const warped = await clock.time('sampling', () => warpLatent(latent, field, bundle.latent.downscale));
       store.set('warped', tensorOf(warped));
       const names = beside.filter((name) => store.has(sourceOf(name)));
       const decoderInputs = (): Store => new Map(names.map((name) => [name, scene.landed(name) as Tensor]));

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { cropGrid, type Grid, halve, warpLatent, warpWindow } from '../src/field.js';
+import { cropGrid, type Grid, halve, refineField, warpLatent, warpWindow } from '../src/field.js';
 import { wholeOf } from '../src/geometry.js';
 
 /** Made by PyTorch, see make_warp.py beside it. */
@@ -32,6 +32,29 @@ describe.each(warps)('a field of $size', ({ field, scale, warped }) => {
     const window = { left: 2, top: 1, right: 6, bottom: 4 };
     const whole = warpWindow(source, field, wholeOf(source), scale);
     expect(warpWindow(source, field, window, scale)).toEqual(cropGrid(whole, window));
+  });
+});
+
+describe('a field that breaks', () => {
+  const { height, width, ...found } = JSON.parse(
+    readFileSync(new URL('./fixtures/refined.json', import.meta.url), 'utf8'),
+  ) as { height: number; width: number; field: number[]; refined: number[] };
+  const coarse = { data: Float32Array.from(found.field), channels: 2, height, width };
+  const size = { height: 4 * height, width: 4 * width };
+
+  it('is refined as it is in training', () => {
+    expectClose(refineField(coarse, size, wholeOf(size)).data, found.refined, 1e-4);
+  });
+
+  it('is refined in a window as in that part of the whole, and 0 elsewhere', () => {
+    const window = { left: 6, top: 3, right: 17, bottom: 15 };
+    const [part, whole] = [refineField(coarse, size, window), refineField(coarse, size, wholeOf(size))];
+    expect(cropGrid(part, window)).toEqual(cropGrid(whole, window));
+    const outside = [...part.data.keys()].filter((i) => {
+      const [x, y] = [i % size.width, Math.floor(i / size.width) % size.height];
+      return x < window.left || x >= window.right || y < window.top || y >= window.bottom;
+    });
+    expect(outside.every((i) => part.data[i] === 0)).toBe(true);
   });
 });
 
