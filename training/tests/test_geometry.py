@@ -156,8 +156,8 @@ def test_a_likely_hole_is_stretched_over_and_only_a_sure_one_hidden() -> None:
     mask, drags = torch.ones(1, 1, 32, 32), torch.tensor([[[28.0, 4.0, 28.0, 4.0]]])
     field, logits = torch.zeros(1, 2, 32, 32), torch.full((1, 1, 32, 32), 8.0)
     field[..., 12:20, 12:20], logits[..., 12:20, 12:20] = 30.0, -0.5  # torn, and 62 % a hole
-    logits[..., 24:30, 24:30] = -8.0
-    logits[..., 2:6, 26:30] = -8.0  # a hole where something was dragged to
+    logits[..., 24:30, 24:30] = -5.0
+    logits[..., 2:6, 26:30] = -5.0  # a hole where something was dragged to
     settled, visibility = net.settle(Fields(field, logits, field, field, field), mask, drags)
     assert settled.abs().max() < 3
     assert visibility[..., 12:20, 12:20].min() > 0.7

@@ -43,7 +43,7 @@ STEADY_RADIUS, STEADY_EDGE = 2, 0.4  # how the field is steadied (`geometry.stea
 # between these two shares of the mask are left by what lands elsewhere: then a thing moves, and things are stiff.
 NEARLY, STIFFNESS, VACATED = 0.3, 0.7, (0.01, 0.06)
 RIM = 3.0  # net pixels inside the mask's border over which the field dies out
-SURENESS, SURE_FROM = 2.0, 4.0  # slope of what is hidden against the network's logit of a hole, and where it is a half
+SURENESS, SURE_FROM = 2.0, 1.0  # slope of what is hidden against the network's logit of a hole, and where it is a half
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class FieldConfig:
     blocks: tuple[int, ...] = (0, 1, 2, 2, 2)
     border: float = 0.25  # weight of the mask's border in the interpolation
     reach: float = 4.0  # net pixels around a target in which the misfit is corrected
-    rounds: int = 2  # fixed-point rounds of `turn_round`
+    rounds: int = 3  # fixed-point rounds of `turn_round`
 
 
 class Fields(NamedTuple):
