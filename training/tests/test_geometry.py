@@ -7,7 +7,7 @@ import math
 import torch
 from conftest import FIELD
 
-from tug.fieldnet import FieldNet, Fields, stiffened
+from tug.fieldnet import FieldNet, Fields, holes, stiffened
 from tug.geometry import (
     mask_depth,
     pixel_grid,
@@ -151,18 +151,35 @@ def test_a_hole_larger_than_the_pyramid_reaches_is_filled_too() -> None:
     assert torch.allclose(filled, torch.full((1, 1, 128, 128), 2.0), atol=1e-3)
 
 
-def test_a_likely_hole_is_stretched_over_and_only_a_sure_one_hidden() -> None:
+def test_a_likely_hole_is_stretched_over_and_what_was_dragged_to_a_target_is_seen() -> None:
     net = FieldNet(FIELD)
     mask, drags = torch.ones(1, 1, 32, 32), torch.tensor([[[28.0, 4.0, 28.0, 4.0]]])
     field, logits = torch.zeros(1, 2, 32, 32), torch.full((1, 1, 32, 32), 8.0)
-    field[..., 12:20, 12:20], logits[..., 12:20, 12:20] = 30.0, -0.5  # torn, and 62 % a hole
-    logits[..., 24:30, 24:30] = -5.0
-    logits[..., 2:6, 26:30] = -5.0  # a hole where something was dragged to
-    settled, visibility = net.settle(Fields(field, logits, field, field, field), mask, drags)
+    lost = torch.zeros_like(logits)
+    field[..., 12:20, 12:20], logits[..., 12:20, 12:20] = 30.0, -0.5  # torn, and 62 % a hole, but something lands there
+    logits[..., 24:30, 14:30], lost[..., 24:30, 14:30] = -5.0, 4.0
+    logits[..., 2:6, 26:30], lost[..., 2:6, 26:30] = -5.0, 4.0  # a hole where something was dragged to
+    settled, visibility = net.settle(Fields(field, logits, field, field, field, lost), mask, drags)
     assert settled.abs().max() < 3
-    assert visibility[..., 12:20, 12:20].min() > 0.7
-    assert visibility[..., 25:29, 25:29].max() < 0.01
+    assert visibility[..., 12:20, 12:20].min() > 0.99
+    assert visibility[..., 24:30, 14:30].max() < 0.01
     assert visibility[..., 3:5, 27:29].min() > 0.99
+
+
+def test_only_a_hole_that_is_large_and_sure_is_filled() -> None:
+    mask = torch.ones(1, 1, 32, 32)
+    belief, lost = torch.zeros_like(mask), torch.zeros_like(mask)
+    large, small = torch.zeros_like(mask), torch.zeros_like(mask)
+    large[..., 4:20, 4:20], small[..., 4:8, 4:8] = 1, 1
+
+    def filled(where: torch.Tensor, sure: float) -> float:
+        return float(holes(belief + sure * where, lost + 5 * where, mask).max())
+
+    assert filled(large, 0.6) == 1
+    assert filled(small, 0.6) == 0
+    assert filled(large, 0.3) == 0
+    assert filled(large, 0.36) > 0.5
+    assert holes(belief + 0.6 * large, lost, mask).max() < 0.5  # something lands everywhere
 
 
 def test_a_refined_field_is_smooth_where_it_bends_and_has_nothing_in_between_where_it_breaks() -> None:

@@ -18,6 +18,7 @@ import torch
 from .autoencoder import fetch
 from .baselines import feather
 from .export import FETCHED
+from .fill import Patch, patch_holes
 from .geometry import refined
 from .geometry import warp as warp_tensor
 from .motions import Array, warp
@@ -50,6 +51,7 @@ class Scene:
     field: Array
     visibility: Array
     prior: Array
+    patch: Patch | None
 
 
 class Bundle:
@@ -133,7 +135,15 @@ class Bundle:
             return cv2.resize(values, (w, h), interpolation=cv2.INTER_LINEAR)
 
         field, prior = (full(name) / np.array(scale, np.float32) for name in ("refined", "prior"))
-        return Scene(store, photo, mask, scale, field, full("visibility"), prior)
+        return Scene(store, photo, mask, scale, field, full("visibility"), prior, self._patch(store))
+
+    def _patch(self, store: dict[str, Array]) -> Patch | None:
+        if self.manifest.get("holes") != "patches":
+            return None
+        image, fine = (torch.from_numpy(store[key]) for key in ("image", "refined"))
+        warped = np.clip(np.rint((warp_tensor(image, fine)[0].permute(1, 2, 0).numpy() + 1) * 127.5), 0, 255)
+        seen, inside = store["visibility"][0, 0], store["mask"][0, 0] > 0.5
+        return patch_holes(warped.astype(np.uint8), seen, store["refined"][0], inside, store["drags"][0])
 
     def sample(self, scene: Scene, steps: int, seed: int = 0) -> Array:
         """DDIM with eta 0 from the noised warp; the decoded picture at work size, float32 [H, W, 3], 0 to 255."""
@@ -151,7 +161,8 @@ class Bundle:
                 a, after = self.alphas[time], self.alphas[times[index + 1]]
                 noise = (x - a**0.5 * x0) / (1 - a) ** 0.5
                 x = (after**0.5 * x0 + (1 - after) ** 0.5 * noise).astype(np.float32)
-        return self._decode(store, x0)
+        picture = self._decode(store, x0)
+        return picture if scene.patch is None else scene.patch.over(picture)
 
     def _decode(self, store: dict[str, Array], latent: Array) -> Array:
         """The whole picture of a latent at work size, float32 [H, W, 3], 0 to 255."""

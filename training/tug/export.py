@@ -202,6 +202,7 @@ def export_bundle(
         "latent": {"channels": networks["denoiser"].config.latent, "downscale": 8},
         "field": {"downscale": 4, "follow": list(FOLLOW)},
         "decoder": {"reach": DECODER_REACH},
+        "holes": "patches",
         "schedule": {
             "kind": "scaled_linear",
             "betaStart": schedule.BETA_START,

@@ -43,7 +43,9 @@ STEADY_RADIUS, STEADY_EDGE = 2, 0.4  # how the field is steadied (`geometry.stea
 # between these two shares of the mask are left by what lands elsewhere: then a thing moves, and things are stiff.
 NEARLY, STIFFNESS, VACATED = 0.3, 0.7, (0.01, 0.06)
 RIM = 3.0  # net pixels inside the mask's border over which the field dies out
-SURENESS, SURE_FROM = 2.0, 1.0  # slope of what is hidden against the network's logit of a hole, and where it is a half
+# A hole is where the network believes in one so far and what lands nearest is so many net pixels off, in cases where
+# that takes this share of the mask: a small one is rather stretched over, a mistaken fill being worse to look at.
+BELIEVED, OFF, EMPTY = 0.35, 1.0, 0.075
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,15 @@ class FieldConfig:
 
 class Fields(NamedTuple):
     """field, prior (plain interpolation), turned (the first network's forward field, turned round): backward
-    [B, 2, h, w]; logits of visibility [B, 1, h, w]; forward [B, 2, h, w]; all in net pixels."""
+    [B, 2, h, w]; logits of visibility [B, 1, h, w]; forward [B, 2, h, w]; lost [B, 1, h, w]: how far off that lies
+    which lands nearest to a place; all in net pixels."""
 
     field: Tensor
     logits: Tensor
     prior: Tensor
     forward: Tensor
     turned: Tensor
+    lost: Tensor
 
 
 class UNet(nn.Module):
@@ -123,9 +127,9 @@ class FieldNet(nn.Module):
         """The field [B, 2, h, w] and visibility [B, 1, h, w] to render with, from the network's belief; net pixels.
 
         Where a hole is likely the field is continued smoothly from around, so that what shines through is stretched
-        and not torn; and only where it is nearly sure is it hidden, since a mistaken fill is worse to look at than a
-        stretched warp. What was dragged to a target is seen there. Small steps of the field, as no thing moves,
-        are evened out; at the mask's border, beyond which everything stays, it dies out instead of breaking off."""
+        and not torn; where it is a hole (`holes`) it is hidden, and filled. What was dragged to a target is seen there.
+        Small steps of the field, as no thing moves, are evened out; at the mask's border, beyond which everything
+        stays, it dies out instead of breaking off."""
         belief = mask.clamp(0, 1) * torch.sigmoid(-fields.logits)
         handles, targets = drags[..., :2], drags[..., 2:]
         to_target = squared_distances(targets, pixel_grid(mask))
@@ -135,8 +139,7 @@ class FieldNet(nn.Module):
         field = steadied(push_pull(fields.field, known), mask, STEADY_RADIUS, STEADY_EDGE)
         field = field * inwards.square() * (3 - 2 * inwards)
         field = self._exact(field, targets, handles - targets, to_target, mask)
-        sure = torch.sigmoid(-SURENESS * (fields.logits + SURE_FROM))
-        return field, 1 - mask.clamp(0, 1) * sure * (1 - near)
+        return field, 1 - mask.clamp(0, 1) * holes(belief * (1 - near), fields.lost, mask)
 
     def at_net_size(self, image: Tensor, mask: Tensor, drags: Tensor, follow: Tensor | None = None) -> Fields:
         """The same with everything already at 1/4 size and in net pixels.
@@ -179,7 +182,7 @@ class FieldNet(nn.Module):
         out = self.mend(features)
         learned, logits = 4 * out[:, :2], 4 * out[:, 2:] + 2
         field = self._exact((turned + learned) * mask, targets, move, to_target, mask)
-        return Fields(field, logits, prior, forward, turned)
+        return Fields(field, logits, prior, forward, turned, lost)
 
     def _follow(
         self,
@@ -208,6 +211,15 @@ class FieldNet(nn.Module):
         misfit = moves - sample(field, points.transpose(1, 2)[:, :, None]).squeeze(2).transpose(1, 2)
         near = torch.exp(distances.amin(1, keepdim=True) / (-2 * self.config.reach**2))
         return field + near * shepard(distances, misfit) * (mask > 0.01).float()
+
+
+def holes(belief: Tensor, lost: Tensor, mask: Tensor) -> Tensor:
+    """How much of a hole each place is [B, 1, h, w], 0 to 1, from the network's belief in it and from where nothing
+    lands (`lost` of `turn_round`, net pixels)."""
+    sure = torch.minimum(belief - BELIEVED, (lost - OFF) / 4)
+    inside = (mask > 0.5).float().sum((2, 3), keepdim=True) + 1e-6
+    empty = 25 * ((sure > 0).float().sum((2, 3), keepdim=True) / inside - EMPTY)
+    return (0.5 + 4 * torch.minimum(sure, empty)).clamp(0, 1)
 
 
 def stiffened(field: Tensor, rigid: Tensor, lost: Tensor, mask: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 1. field and visibility from picture, mask, drags      2. latent and skips of the source; its reference tokens
 3. x_T = noised warp of the latent                     4. per timestep: x0, then DDIM to the next
 5. decode with the warped photo and skips, visibility  6. outside the mask: the photo's own pixels
+The patches that fill holes (`fill`) are left to the engine.
 """
 
 from __future__ import annotations

@@ -110,6 +110,8 @@ const warp = z.object({
   }),
   /** work pixels around a part of the picture on which what the decoder makes of it depends; left out = all of them. A decoder with it warps nothing itself */
   decoder: z.object({ reach: z.int().nonnegative() }).optional(),
+  /** what fills places that the source does not show; left out = the denoiser and the decoder do */
+  holes: z.literal('patches').optional(),
   schedule: z.object({
     ...noise,
     prediction: z.literal('x0'),

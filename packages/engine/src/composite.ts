@@ -68,7 +68,7 @@ async function bands({ frame, breathe }: Run, rows: (from: number, to: number) =
 function shownWarp({ frame }: Run, scene: Scene): Rgb {
   const { work } = frame.view;
   const warped = scene.landed('image_warped');
-  if (warped === undefined) return warpedPicture(scene, frame, work);
+  if (warped === undefined) return warpedPicture(scene, work, shownWindow(frame, work));
   return finite(toRgb(warped.data, work, shownWindow(frame, work), scene.part), 'the field network');
 }
 

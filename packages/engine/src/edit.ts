@@ -17,12 +17,13 @@ import { composite, encodeResult, moveAlong } from './composite.js';
 import { reachOf, splitStages, within } from './drags.js';
 import { ahead, EngineError, throwIfCancelled } from './errors.js';
 import { diagonal, type PhotoDrag, planView, sizeOf } from './geometry.js';
+import { patchHoles } from './holes.js';
 import { deriveMask, featherInside, maskBox, reachHandles } from './mask.js';
 import { encodeMask } from './png.js';
 import { decodeMask, decodePhoto, previewBase } from './raster.js';
 import { answerOf, candidateSeed, checkDrags, checkSettings } from './request.js';
 import { preview, previewView, type Run, sample } from './sample.js';
-import { type Machine, makeFrame, warpedPicture } from './scene.js';
+import { type Machine, makeFrame, shownWindow, warpedPicture } from './scene.js';
 import { Stopwatch } from './stopwatch.js';
 import type { EditEvent, EditInput } from './types.js';
 
@@ -96,12 +97,13 @@ export async function* runEdit(
   const opened = await opening;
   await breathe();
 
-  // 4. what the encoders make of the region; while they run, preview 0, the warp
+  // 4. what the encoders make of the region; while they run, preview 0, the warp, and patches for its holes
   const encoding = ahead(family.encode(machine, opened, frame, key, clock));
   const run: Run = { machine, settings, frame, alpha, clock, previewBase: base, totalSteps, breathe };
   const coarse = previewView(view);
-  const warped = await clock.time('preview', () => warpedPicture(opened, frame, coarse.work));
+  const warped = await clock.time('preview', () => warpedPicture(opened, coarse.work, shownWindow(frame, coarse.work)));
   yield await preview(run, 0, 0, warped, coarse);
+  const patched = ahead(patchHoles(run, opened));
   const carried = once(() => ahead(moveAlong(run, opened)));
 
   // 5. each candidate: stages of sampling, then the result at the photo's size
@@ -111,14 +113,15 @@ export async function* runEdit(
     let result = photo;
     let png: Promise<Uint8Array> | undefined;
     for (const [stage, stageDrags] of stages.entries()) {
-      let [scene, moving] = [encoding, carried];
+      let [scene, patch, moving] = [encoding, patched, carried];
       if (stage > 0 || answer !== first) {
         const known = stage === 0 ? key : undefined;
         const again = await family.openScene(machine, frame, result, stageDrags, answer, known, clock);
         scene = ahead(family.encode(machine, again, frame, known, clock));
+        patch = ahead(patchHoles(run, again));
         moving = once(() => ahead(moveAlong(run, again)));
       }
-      const picture = yield* sample(run, scene, index, seed, stage, moving);
+      const picture = yield* sample(run, scene, patch, index, seed, stage, moving);
       const before = result;
       const moved = await moving();
       const finished = await clock.time('composite', () => composite(run, before, picture, moved));

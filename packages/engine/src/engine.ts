@@ -6,6 +6,8 @@ import { LRUCache } from 'lru-cache';
 import { type Bundle, bundleInfo, readBundle } from './bundle.js';
 import { runEdit } from './edit.js';
 import { asEngineError, EngineError, throwIfCancelled } from './errors.js';
+import { fillHoles, fillWindow } from './fill.js';
+import { wholeOf } from './geometry.js';
 import { lightningDragFamily } from './lightningdrag/family.js';
 import { gaussian } from './noise.js';
 import { encodePng } from './png.js';
@@ -98,7 +100,10 @@ export async function openObservedEngine(bundleDir: string, options: OpenOptions
     }
   }
 
-  if (options.warmUp === true) for await (const _ of edit(await tinyEdit())) void _;
+  if (options.warmUp === true) {
+    for await (const _ of edit(await tinyEdit())) void _;
+    if (bundle.family === 'warp' && bundle.holes !== undefined) await fillSomething();
+  }
   return {
     info,
     edit,
@@ -119,6 +124,18 @@ async function familyOf(bundle: Bundle, runtime: Runtime): Promise<Family> {
     await runtime.close();
     throw error;
   }
+}
+
+/** A small hole filled, so that the first real one finds its code compiled: that takes longer than the hole. */
+async function fillSomething(): Promise<void> {
+  const size = { width: 128, height: 128 };
+  const pixels = size.width * size.height;
+  const picture = Uint8Array.from({ length: 3 * pixels }, (_, i) => (i * i) % 251);
+  const hole = Uint8Array.from({ length: pixels }, (_, i) =>
+    i % 128 > 50 && i % 128 < 80 && i > 6000 && i < 9000 ? 1 : 0,
+  );
+  const [nothing, ready, untimed] = [new Uint8Array(pixels), async () => undefined, () => undefined];
+  await fillHoles(picture, hole, nothing, size, fillWindow(hole, size) ?? wholeOf(size), ready, untimed);
 }
 
 /** An edit of nothing, small and quick. */

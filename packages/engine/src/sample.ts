@@ -6,6 +6,7 @@
 import { ahead } from './errors.js';
 import { cropGrid } from './field.js';
 import { scaled, sizeOf, type View } from './geometry.js';
+import { halfPatch, layPatch, type Patch } from './holes.js';
 import { startFromPrior } from './noise.js';
 import { allFinite, type Rgb, renderPreview, toRgb } from './picture.js';
 import { encodePreview, previewSize } from './raster.js';
@@ -50,6 +51,7 @@ export interface Run {
 export async function* sample(
   run: Run,
   encoding: Promise<EncodedScene>,
+  patching: Promise<Patch | undefined>,
   candidate: number,
   seed: number,
   stage: number,
@@ -90,7 +92,7 @@ export async function* sample(
   const wanted = (i: number): boolean => candidate === 0 && i < n - 1 && worthPreview(i, n);
   let predicted = ahead(begin(0));
   const small = timesteps.some((_, i) => wanted(i))
-    ? await clock.time('preview', () => previewRendition(run, scene))
+    ? await clock.time('preview', () => previewRendition(run, scene, patching))
     : undefined;
   for (let i = 0; i < n - 1; i++) {
     const x0 = await predicted;
@@ -107,7 +109,7 @@ export async function* sample(
     if (i === 0) meanwhile();
   }
   if (n === 1) meanwhile();
-  const full = await clock.time('composite', () => fullRendition(run, scene));
+  const full = await clock.time('composite', () => fullRendition(run, scene, patching));
   machine.runtime.send(family.decoder, full.inputs);
   const x0 = await predicted;
   await breathe();
@@ -128,29 +130,32 @@ async function predict(run: Run, store: Store, i: number, alpha: number): Promis
   return finite(allFinite(x0) ? x0 : undefined, 'the denoiser');
 }
 
-/** How a latent is decoded: at which size, and with what beside it. */
+/** How a latent is decoded: at which size, with what beside it, and what is laid over it. */
 interface Rendition {
   readonly view: View;
   readonly inputs: Store;
+  readonly patch: Promise<Patch | undefined>;
 }
 
-function fullRendition({ frame }: Run, scene: EncodedScene): Rendition {
-  return { view: frame.view, inputs: scene.decoderInputs() };
+function fullRendition({ frame }: Run, scene: EncodedScene, patch: Promise<Patch | undefined>): Rendition {
+  return { view: frame.view, inputs: scene.decoderInputs(), patch };
 }
 
 /** For previews: half the size, a quarter of the cost, where that is still enough and everything has a half. */
-function previewRendition(run: Run, scene: EncodedScene): Rendition {
+function previewRendition(run: Run, scene: EncodedScene, patch: Promise<Patch | undefined>): Rendition {
   const view = previewView(run.frame.view);
   const { height, width } = latentSize(run.machine.bundle, run.frame);
-  if (view === run.frame.view || height % 2 !== 0 || width % 2 !== 0) return fullRendition(run, scene);
+  if (view === run.frame.view || height % 2 !== 0 || width % 2 !== 0) return fullRendition(run, scene, patch);
   const inputs = scene.halfInputs();
-  return inputs === undefined ? fullRendition(run, scene) : { view, inputs };
+  if (inputs === undefined) return fullRendition(run, scene, patch);
+  return { view, inputs, patch: ahead(patch.then((whole) => (whole === undefined ? undefined : halfPatch(whole)))) };
 }
 
 /** A latent [1, C, H/8, W/8] of the whole work picture → [view.work, RGB], where it is shown. */
-async function decode(run: Run, scene: EncodedScene, { view, inputs }: Rendition, latent: Tensor): Promise<Rgb> {
+async function decode(run: Run, scene: EncodedScene, rendition: Rendition, latent: Tensor): Promise<Rgb> {
   const { machine, clock, frame } = run;
   const { bundle, family, runtime } = machine;
+  const { view, inputs } = rendition;
   const share = view.work.width / frame.view.work.width;
   const part = scaled(scene.part, share);
   const store: Store = new Map(inputs);
@@ -161,7 +166,10 @@ async function decode(run: Run, scene: EncodedScene, { view, inputs }: Rendition
   clock.add('decoder', await runtime.run(family.decoder, store));
   const picture = take(bundle, store, 'picture', { channels: 3, ...sizeOf(part) });
   const shown = shownWindow(frame, view.work);
-  return finite(await clock.time('composite', () => toRgb(picture.data, view.work, shown, part)), 'the decoder');
+  const rgb = finite(await clock.time('composite', () => toRgb(picture.data, view.work, shown, part)), 'the decoder');
+  const patch = await rendition.patch;
+  if (patch !== undefined) await clock.time('composite', () => layPatch(rgb, view.work, patch));
+  return rgb;
 }
 
 /** The view that previews are made at: half the work size, where that still has about as many pixels as a preview. */

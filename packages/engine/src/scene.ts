@@ -47,6 +47,8 @@ export interface Scene {
   readonly field: Grid;
   /** [1, h, w], 1 = shown by the source; undefined = nothing says so, and no detail of the photo is carried over */
   readonly visibility: Grid | undefined;
+  /** the same where what is seen by less than a half shall be filled with patches; undefined = the networks fill holes alone */
+  readonly holes: Grid | undefined;
   /** the part of the work picture that is decoded, its sides on the latent's grid */
   readonly part: Rect;
   /**
@@ -154,11 +156,11 @@ export async function layScene(
 
 /**
  * The region warped by the field, before any network but the field's has seen it: [size, RGB], where `size` is the work size or half of
- * it. Only the mask's box and a few pixels around it are warped; nothing else of it is ever shown.
+ * it. Only `window` is warped, the rest stays black.
  */
-export function warpedPicture(scene: Scene, frame: Frame, size: Size): Rgb {
+export function warpedPicture(scene: Scene, size: Size, window: Rect): Rgb {
   const image = gridOf(scene.store.get('image') as Tensor);
-  return finite(warpToRgb(image, scene.field, size, shownWindow(frame, size)), 'the field network');
+  return finite(warpToRgb(image, scene.field, size, window), 'the field network');
 }
 
 /** The part of the work picture, at `size`, that is ever shown: the mask's box and what resizing looks at around it. */

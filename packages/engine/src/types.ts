@@ -78,6 +78,7 @@ export const STAGES = [
   'prepare',
   'sampling',
   'preview',
+  'fill',
   'composite',
   'encode',
 ] as const;

@@ -84,6 +84,7 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
           return refined;
         },
         visibility,
+        holes: bundle.holes === 'patches' ? visibility : undefined,
         part,
         landed,
       };

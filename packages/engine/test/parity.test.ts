@@ -130,7 +130,8 @@ async function runCase(golden: Golden): Promise<{ store: ReadonlyMap<string, Ten
     const trace: Trace = { latents: [], epsilon: { cond: undefined, uncond: undefined }, picture: new Float32Array() };
     traces.push(trace);
     // candidate 1 and on have no previews; candidate 0's would only be further decoder runs
-    for await (const _ of sample(run, encoding, candidate + 1, candidate, 0, () => undefined)) void _;
+    const patch = Promise.resolve(undefined);
+    for await (const _ of sample(run, encoding, patch, candidate + 1, candidate, 0, () => undefined)) void _;
     trace.latents.shift(); // the prior
   }
   return { store: (await encoding).store, traces };

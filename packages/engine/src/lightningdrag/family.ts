@@ -43,7 +43,7 @@ export function lightningDragFamily(bundle: LightningDragBundle): Family {
       store.set('target_map', { data: targets, dims: [1, 1, work.height, work.width] });
       // the decoder takes the latent alone, and its attention and norms look at all of it
       const part = wholeOf(work);
-      return { photo, drags, store, field, visibility: undefined, part, landed: () => undefined };
+      return { photo, drags, store, field, visibility: undefined, holes: undefined, part, landed: () => undefined };
     },
 
     async encode(machine, scene, frame, key, clock) {

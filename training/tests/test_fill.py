@@ -1,0 +1,63 @@
+"""What patches make of a hole; that the engine makes the same bytes is checked there."""
+
+import numpy as np
+import pytest
+
+from tug.fill import fill_holes, patch_holes
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    """Grass with a grain below a blue sky, 128×192."""
+    rng = np.random.default_rng(1)
+    y = np.mgrid[:128, :192][0][..., None]
+    grain = rng.integers(-25, 26, (128, 192, 3))
+    return np.clip(np.where(y > 64, (60, 120, 40) + grain, (120, 160, 230) + grain // 8), 0, 255).astype(np.uint8)
+
+
+def box(top: int, bottom: int, left: int, right: int) -> np.ndarray:
+    out = np.zeros((128, 192), bool)
+    out[top:bottom, left:right] = True
+    return out
+
+
+def test_a_hole_takes_on_the_texture_around_it(picture: np.ndarray) -> None:
+    hole = box(80, 112, 70, 104)
+    torn = picture.copy()
+    torn[hole] = 255
+    filled = fill_holes(torn, hole, np.zeros_like(hole))
+    assert np.array_equal(filled[~hole], picture[~hole])
+    assert np.abs(filled[hole].mean(0) - picture[hole].mean(0)).max() < 6
+    assert filled[hole].std() > 0.5 * picture[hole].std()
+
+
+def test_a_hole_across_a_horizon_has_sky_above_and_grass_below(picture: np.ndarray) -> None:
+    hole = box(44, 88, 80, 110)
+    filled = fill_holes(np.where(hole[..., None], 255, picture).astype(np.uint8), hole, np.zeros_like(hole))
+    blue, green = filled[46:56, 84:106], filled[76:86, 84:106]
+    assert blue[..., 2].mean() > 200 and green[..., 2].mean() < 90
+
+
+def test_nothing_is_taken_from_what_moved(picture: np.ndarray) -> None:
+    hole, moved = box(80, 112, 70, 104), box(74, 118, 100, 150)
+    torn = np.where(moved[..., None], (250, 20, 20), picture).astype(np.uint8)
+    torn[hole] = 255
+    filled = fill_holes(torn, hole, moved)
+    assert filled[hole][:, 0].max() < 130
+
+
+def test_a_picture_that_moved_as_a_whole_stays_as_it_is(picture: np.ndarray) -> None:
+    hole = box(80, 112, 70, 104)
+    assert np.array_equal(fill_holes(picture, hole, np.ones_like(hole)), picture)
+
+
+def test_a_patch_covers_what_is_not_seen_within_the_mask_and_fades_at_its_edge(picture: np.ndarray) -> None:
+    seen = np.ones((32, 48), np.float32)
+    seen[20:28, 18:26] = 0
+    inside = box(0, 104, 0, 192)
+    drags = np.array([[80, 90, 120, 90]], np.float32)
+    patch = patch_holes(picture, seen, np.zeros((2, 128, 192), np.float32), inside, drags)
+    assert patch is not None
+    assert patch.alpha[90, 85] == pytest.approx(1) and patch.alpha[103, 85] < 1
+    assert (patch.alpha[104:] == 0).all() and (patch.alpha[:76] == 0).all()
+    assert patch_holes(picture, np.ones_like(seen), np.zeros((2, 128, 192), np.float32), inside, drags) is None
