@@ -185,14 +185,24 @@ def test_only_a_hole_that_is_large_and_sure_is_filled() -> None:
 def test_a_refined_field_is_smooth_where_it_bends_and_has_nothing_in_between_where_it_breaks() -> None:
     gentle = 3 * torch.rand(1, 2, 6, 7)
     smooth = torch.nn.functional.interpolate(gentle, scale_factor=4.0, mode="bilinear", align_corners=False)
-    torch.testing.assert_close(refined(gentle), smooth)
+    torch.testing.assert_close(refined(gentle, 24, 28), smooth)
     step = torch.zeros(1, 2, 6, 8)
     step[..., 2:5, 3:6] = 20.0
-    fine = refined(step)
-    assert fine.shape == (1, 2, 24, 32)
+    fine = refined(step, 24, 32)
     assert ((fine - 0).abs().minimum((fine - 20).abs()) < 1e-4).all()
     # the break runs half-way between the cells' centres
     assert fine[0, 0, 14].nonzero().flatten().tolist() == list(range(12, 24))
+
+
+def test_a_break_aslant_is_a_smooth_line_at_any_size() -> None:
+    y, x = torch.meshgrid(torch.arange(16) + 0.5, torch.arange(32) + 0.5, indexing="ij")
+    beyond = (y < 4 + 0.25 * x).float()  # an edge that climbs a cell in four
+    field = torch.stack([40 * beyond, 0 * beyond])[None]
+    fine = refined(field, 16 * 10, 32 * 10)[0, 0] > 20
+    border = fine.sum(0)[40:280].double()  # where it runs, tenths of a cell
+    line = 40 + 0.25 * (torch.arange(40, 280) + 0.5)
+    assert (border - line).abs().max() < 5
+    assert border.diff().abs().max() <= 2  # no stairs: a cell would be ten
 
 
 def test_what_nearly_follows_a_rigid_motion_follows_it_where_something_leaves_a_place_empty() -> None:

@@ -62,7 +62,7 @@ def test_nothing_counts_outside_the_mask_nor_the_flow_of_holes(album) -> None:
     still = torch.zeros_like(batch["field"])
 
     def loss(field):
-        fields = Fields(field, torch.zeros_like(batch["mask"]), still, batch["forward"], still)
+        fields = Fields(field, torch.zeros_like(batch["mask"]), still, batch["forward"], still, still[:, :1])
         return float(field_loss(fields, batch)[0])
 
     base = loss(batch["field"])

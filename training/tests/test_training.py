@@ -58,7 +58,7 @@ def test_a_tear_costs_more_than_the_same_error_everywhere() -> None:
     batch |= {"source": torch.zeros(1, 3, 8, 8), "target": torch.zeros(1, 3, 8, 8)}
 
     def figures(field: torch.Tensor) -> dict[str, float]:
-        return field_loss(Fields(field, 9 * mask, still, still, still), batch)[1]
+        return field_loss(Fields(field, 9 * mask, still, still, still, 0 * mask), batch)[1]
 
     torn = torch.cat([still[..., :4] - 2, still[..., 4:] + 2], 3)
     shifted, parted = figures(still + 2), figures(torn)

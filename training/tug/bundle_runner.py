@@ -128,13 +128,15 @@ class Bundle:
         )
         store["warped"] = warp_tensor(latent, small_field / self.manifest["latent"]["downscale"]).numpy()
 
-        store["refined"] = refined(torch.from_numpy(store["field"]), self.manifest["field"]["downscale"]).numpy()
+        coarse = torch.from_numpy(store["field"])
+        store["refined"] = refined(coarse, height, width).numpy()
 
         def full(name: str) -> Array:
             values = store[name][0].transpose(1, 2, 0)
             return cv2.resize(values, (w, h), interpolation=cv2.INTER_LINEAR)
 
-        field, prior = (full(name) / np.array(scale, np.float32) for name in ("refined", "prior"))
+        field = refined(coarse, h, w)[0].permute(1, 2, 0).numpy() / np.array(scale, np.float32)
+        prior = full("prior") / np.array(scale, np.float32)
         return Scene(store, photo, mask, scale, field, full("visibility"), prior, self._patch(store))
 
     def _patch(self, store: dict[str, Array]) -> Patch | None:

@@ -7,6 +7,8 @@ backward, channels (dx, dy): out(x) = source(x + field(x)). All of it exports to
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -131,26 +133,62 @@ def steadied(field: Tensor, within: Tensor, radius: int, edge: float) -> Tensor:
     return mean(share) * field + mean((1 - share) * average)
 
 
-def refined(field: Tensor, factor: int = 4) -> Tensor:
-    """A field [B, 2, h, w], in pixels of which a cell has `factor`, on every pixel: [B, 2, factor h, factor w].
+def refined(field: Tensor, height: int, width: int) -> Tensor:
+    """A field [B, 2, h, w] in work pixels on every pixel of a picture of any size: [B, 2, height, width], in the same
+    unit.
 
-    Bilinear, but where neighbouring cells differ by more than BREAK pixels: there one thing moves over another, what
-    lies between the two belongs to neither, and each pixel goes with the cell that the mixture is nearest to."""
+    Bilinear, but where neighbouring cells differ by more than BREAK: there one thing moves over another, and what lies
+    between the two belongs to neither. Of the 4×4 cells around a pixel the two that differ most stand for the two
+    sides; the pixel belongs to the side that the smoothed field is nearer to, which draws a smooth line, and goes with
+    the mean of the cells on that side."""
 
-    def positions(length: int) -> tuple[Tensor, Tensor, Tensor]:
-        at = ((torch.arange(length * factor, device=field.device) + 0.5) / factor - 0.5).clamp(0, length - 1)
-        low = at.floor().long()
-        return low, (low + 1).clamp(max=length - 1), at - low
+    def positions(length: int, cells: int) -> tuple[Tensor, Tensor]:
+        at = ((torch.arange(length, device=field.device) + 0.5) * cells / length - 0.5).clamp(0, cells - 1)
+        low = at.floor().clamp(max=max(0, cells - 2))
+        return low.long(), at - low
 
-    (y0, y1, v), (x0, x1, u) = positions(field.shape[-2]), positions(field.shape[-1])
-    upper, lower, v = field[:, :, y0], field[:, :, y1], v[:, None]
-    corners = torch.stack([upper[..., x0], upper[..., x1], lower[..., x0], lower[..., x1]])
-    mixed = torch.lerp(torch.lerp(corners[0], corners[1], u), torch.lerp(corners[2], corners[3], u), v)
-    nearest = (corners - mixed).square().sum(2, keepdim=True).argmin(0, keepdim=True).expand(-1, -1, 2, -1, -1)
-    own = corners.gather(0, nearest)[0]
-    steps = (corners[:, None] - corners[None]).square().sum(3, keepdim=True).amax((0, 1)).sqrt()
-    torn = ((steps - BREAK[0]) / (BREAK[1] - BREAK[0])).clamp(0, 1)
-    return torch.lerp(mixed, own, torn * torn * (3 - 2 * torn))
+    h, w = field.shape[-2:]
+    (y, v), (x, u) = positions(height, h), positions(width, w)
+    padded = F.pad(field, (1, 2, 1, 2), mode="replicate")
+    around = [padded[:, :, i : i + h, j : j + w] for i in range(4) for j in range(4)]
+
+    def furthest(cells: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """How far apart the two cells that differ most are, and the two."""
+        apart, one, other = torch.full_like(field[:, :1], -1), field, field
+        for a, b in itertools.combinations(cells, 2):
+            distance = (a - b).square().sum(1, keepdim=True)
+            more = distance > apart
+            apart = torch.where(more, distance, apart)
+            one, other = torch.where(more, a, one), torch.where(more, b, other)
+        return apart.sqrt(), one, other
+
+    def at_pixels(cells: Tensor) -> Tensor:
+        return cells[:, :, y][..., x]
+
+    def nearer(value: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        """Whether a value is at least as near to one vector as to the other."""
+        return (value - one).square().sum(1, keepdim=True) <= (value - other).square().sum(1, keepdim=True)
+
+    step, _, _ = furthest([around[k] for k in (5, 6, 9, 10)])
+    _, one, other = furthest(around)
+    weights = _spline(v)[:, None, :, None] * _spline(u)[None, :, None, :]  # [4, 4, height, width]
+    weights = weights.flatten(0, 1)
+    values = [at_pixels(cells) for cells in around]
+    smooth = sum(weight * value for weight, value in zip(weights, values, strict=True))
+    mine = nearer(smooth, at_pixels(one), at_pixels(other))
+    total, own = torch.zeros_like(smooth[:, :1]), torch.zeros_like(smooth)
+    for cells, weight, value in zip(around, weights, values, strict=True):
+        here = (at_pixels(nearer(cells, one, other)) == mine) * (weight + 1e-4)
+        total, own = total + here, own + here * value
+    mixed = torch.lerp(torch.lerp(values[5], values[6], u), torch.lerp(values[9], values[10], u), v[:, None])
+    torn = ((at_pixels(step) - BREAK[0]) / (BREAK[1] - BREAK[0])).clamp(0, 1)
+    return torch.lerp(mixed, own / total, torn * torn * (3 - 2 * torn))
+
+
+def _spline(t: Tensor) -> Tensor:
+    """Weights [4, …] of the four cells around places t in [0, 1] between the middle two: the cubic B-spline's."""
+    s = 1 - t
+    return torch.stack([s**3, 3 * t**3 - 6 * t**2 + 4, 3 * s**3 - 6 * s**2 + 4, t**3]) / 6
 
 
 def push_pull(values: Tensor, weight: Tensor, levels: int = 4) -> Tensor:

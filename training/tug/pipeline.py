@@ -69,7 +69,7 @@ def edit(networks: nn.ModuleDict, case: Case, steps: int = 4, seed: int = 0, com
         x0 = networks["denoiser"](x, t, warped, mask, field, visibility, *references, torch.ones(1))
         if index + 1 < len(times):
             x = schedule.ddim(x, x0, a[time][None], a[times[index + 1]][None])
-    fine = refined(field)
+    fine = refined(field, *image.shape[-2:])
     picture = networks["decoder"](x0, *fetch(image, skip_2, skip_4, fine, cell=1), mask, visibility)
     pictures = [picture, warp(image, fine), warp(image, resize(prior, image))]
     if composite:

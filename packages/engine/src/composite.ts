@@ -1,6 +1,6 @@
 /** The networks' picture, put into the photo at the photo's own resolution, in bands of rows between which an edit can be cancelled. */
 import type { Grid } from './field.js';
-import { height, sizeOf } from './geometry.js';
+import { height, sizeOf, width } from './geometry.js';
 import { blendRows, crop, type Detail, joinAlpha, type Rgb, toRgb, warpRows } from './picture.js';
 import { encodePng } from './png.js';
 import { type Photo, resizeRgb } from './raster.js';
@@ -38,10 +38,17 @@ export interface Moved {
 export async function moveAlong(run: Run, scene: Scene): Promise<Moved> {
   const { alpha, frame, clock } = run;
   const { view, box } = frame;
-  const { photo, field, visibility } = scene;
+  const { photo, visibility } = scene;
+  const { region } = view;
+  const left = box.left - region.left;
   const warp = async (data: Uint8Array, channels: number): Promise<Uint8Array> => {
     const target = crop(data, photo, view.region, channels).slice();
-    await bands(run, (from, to) => warpRows({ data, channels }, view, field, box, alpha, target, from, to));
+    await bands(run, (from, to) => {
+      const top = box.top - region.top;
+      const window = { left, top: top + from, right: left + width(box), bottom: top + to };
+      const moves = scene.fieldWithin(sizeOf(region), window);
+      warpRows({ data, channels }, view, moves, box, alpha, target, from, to);
+    });
     return target;
   };
   const carried = async (seen: Grid): Promise<Detail> => {

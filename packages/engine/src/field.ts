@@ -77,71 +77,175 @@ export function halve(data: Float32Array, width: number): Float32Array {
 const BREAK = { from: 8, to: 16 };
 
 /**
- * A field in work pixels, on a grid of its own → on every work pixel of `window`; 0 elsewhere. Bilinear, but where neighbouring cells
- * differ by more than BREAK: there one thing moves over another, what lies between the two belongs to neither, and each pixel goes with
- * the cell that the mixture is nearest to.
+ * A field in work pixels, on a grid of its own → on every pixel of `window` of a picture of `size` that covers the same region; still in
+ * work pixels. Bilinear, but where neighbouring cells differ by more than BREAK: there one thing moves over another, and what lies between
+ * the two belongs to neither. Of the 4×4 cells around a pixel the two that differ most stand for the two sides; the pixel belongs to the
+ * side that the smoothed field is nearer to, which draws a smooth line, and goes with the mean of the cells on that side. `mayBreak`
+ * false: bilinear everywhere.
  */
-export function refineField(field: Grid, size: Size, window: Rect): Grid {
+export function refineField(field: Grid, size: Size, window: Rect, mayBreak = true): Grid {
   const { data, width, height } = field;
-  const [plane, fine] = [width * height, size.width * size.height];
+  const plane = width * height;
+  const [wide, tall] = [window.right - window.left, window.bottom - window.top];
   const [cellX, cellY] = [width / size.width, height / size.height];
-  const xs = axis(window.right - window.left, (window.left + 0.5) * cellX, cellX, width);
-  const ys = axis(window.bottom - window.top, (window.top + 0.5) * cellY, cellY, height);
-  const out = new Float32Array(2 * fine);
+  const xs = axis(wide, (window.left + 0.5) * cellX, cellX, width);
+  const ys = axis(tall, (window.top + 0.5) * cellY, cellY, height);
+  const out = new Float32Array(2 * wide * tall);
   const dx = new Float32Array(width); // the field's row at the current height
   const dy = new Float32Array(width);
-  const torn = new Float32Array(width); // by the cell's left corner: how far it is broken there
-  const [first, last] = [xs.low[0] ?? 0, xs.low[xs.low.length - 1] ?? -1];
-  for (let y = window.top, row = -1; y < window.bottom; y++) {
-    const i = y - window.top;
-    gridRow(field, 0, ys, i, dx);
-    gridRow(field, 1, ys, i, dy);
-    const upper = (ys.low[i] as number) * width;
-    const lower = (ys.high[i] as number) * width;
-    if (row !== upper) for (let x = first; x <= last; x++) torn[x] = tornAt(data, plane, upper, lower, x, width);
-    row = upper;
-    for (let x = window.left, j = 0, o = y * size.width + x; x < window.right; x++, j++, o++) {
-      const low = xs.low[j] as number;
-      const share = torn[low] as number;
-      if (share < 0) continue;
-      const high = xs.high[j] as number;
-      const t = xs.weight[j] as number;
-      const mx = lerp(dx[low] as number, dx[high] as number, t);
-      const my = lerp(dy[low] as number, dy[high] as number, t);
+  const breaks = new Breaks(field);
+  for (let y = 0, o = 0; y < tall; y++) {
+    gridRow(field, 0, ys, y, dx);
+    gridRow(field, 1, ys, y, dy);
+    const row = Math.min(ys.low[y] as number, Math.max(0, height - 2));
+    const v = (ys.low[y] as number) - row + (ys.weight[y] as number);
+    for (let x = 0; x < wide; x++, o++) {
+      const low = xs.low[x] as number;
+      const t = xs.weight[x] as number;
+      const mx = lerp(dx[low] as number, dx[xs.high[x] as number] as number, t);
+      const my = lerp(dy[low] as number, dy[xs.high[x] as number] as number, t);
       out[o] = mx;
-      out[fine + o] = my;
-      if (share === 0) continue;
-      let best = Number.POSITIVE_INFINITY;
-      for (let corner = 0; corner < 4; corner++) {
-        const at = (corner < 2 ? upper : lower) + (corner % 2 === 0 ? low : high);
-        const ex = (data[at] as number) - mx;
-        const ey = (data[plane + at] as number) - my;
-        if (ex * ex + ey * ey >= best) continue;
-        best = ex * ex + ey * ey;
-        out[o] = mx + share * ex;
-        out[fine + o] = my + share * ey;
-      }
+      out[wide * tall + o] = my;
+      if (!mayBreak) continue;
+      const column = Math.min(low, Math.max(0, width - 2));
+      const torn = breaks.at(column, row);
+      if (torn === undefined) continue;
+      spline(low - column + t, torn.across);
+      spline(v, torn.down);
+      const own = sideOf(torn, data, plane);
+      out[o] = mx + torn.share * (own.x - mx);
+      out[wide * tall + o] = my + torn.share * (own.y - my);
     }
   }
-  return { data: out, channels: 2, ...size };
+  return { data: out, channels: 2, height: tall, width: wide };
 }
 
-/** How far a field is broken, 0 to 1, between column x and the next of the rows that begin at `upper` and `lower`; −1 if it is 0 there. */
-function tornAt(data: Float32Array, plane: number, upper: number, lower: number, x: number, width: number): number {
-  const next = Math.min(x + 1, width - 1);
-  const [a, b, c, d] = [upper + x, upper + next, lower + x, lower + next];
-  const size = (p: number): number => Math.abs(data[p] as number) + Math.abs(data[plane + p] as number);
-  if (size(a) + size(b) + size(c) + size(d) === 0) return -1;
-  const squared = (p: number, q: number): number => {
+/** What is known of a place between four cells where the field breaks. */
+interface Break {
+  /** 0 to 1: how far it is broken */
+  readonly share: number;
+  /** the 4×4 cells around it, by their place in the grid */
+  readonly cells: Int32Array;
+  /** those two of them that differ most */
+  readonly one: number;
+  readonly other: number;
+  /** [16], 1 = on the side of `one` */
+  readonly sides: Uint8Array;
+  /** weights of the four columns and the four rows for the current pixel; scratch, the same for all breaks */
+  readonly across: Float64Array;
+  readonly down: Float64Array;
+}
+
+/** Where a field breaks, looked up once a place. */
+class Breaks {
+  private readonly known = new Map<number, Break | undefined>();
+  private readonly across = new Float64Array(4);
+  private readonly down = new Float64Array(4);
+
+  constructor(private readonly field: Grid) {}
+
+  /** Between columns x, x + 1 and rows y, y + 1. */
+  at(x: number, y: number): Break | undefined {
+    const place = y * this.field.width + x;
+    const found = this.known.get(place);
+    if (found !== undefined || this.known.has(place)) return found;
+    const made = this.find(x, y);
+    this.known.set(place, made);
+    return made;
+  }
+
+  private find(x: number, y: number): Break | undefined {
+    const { width, height } = this.field;
+    const cells = new Int32Array(16);
+    for (let i = 0, k = 0; i < 4; i++) {
+      const row = Math.min(Math.max(y + i - 1, 0), height - 1) * width;
+      for (let j = 0; j < 4; j++, k++) cells[k] = row + Math.min(Math.max(x + j - 1, 0), width - 1);
+    }
+    const step = this.furthest(Int32Array.of(...[5, 6, 9, 10].map((k) => cells[k] as number)));
+    if (!(step.squared > BREAK.from * BREAK.from)) return undefined;
+    const { one, other } = this.furthest(cells);
+    const t = Math.min((Math.sqrt(step.squared) - BREAK.from) / (BREAK.to - BREAK.from), 1);
+    return {
+      share: t * t * (3 - 2 * t),
+      cells,
+      one,
+      other,
+      sides: Uint8Array.from(cells, (cell) => (this.squared(cell, one) <= this.squared(cell, other) ? 1 : 0)),
+      across: this.across,
+      down: this.down,
+    };
+  }
+
+  private furthest(cells: Int32Array): { squared: number; one: number; other: number } {
+    let [squared, one, other] = [-1, 0, 0];
+    for (let a = 0; a < cells.length; a++) {
+      for (let b = a + 1; b < cells.length; b++) {
+        const apart = this.squared(cells[a] as number, cells[b] as number);
+        if (apart > squared) [squared, one, other] = [apart, cells[a] as number, cells[b] as number];
+      }
+    }
+    return { squared, one, other };
+  }
+
+  private squared(p: number, q: number): number {
+    const { data, width, height } = this.field;
     const ex = (data[p] as number) - (data[q] as number);
-    const ey = (data[plane + p] as number) - (data[plane + q] as number);
+    const ey = (data[width * height + p] as number) - (data[width * height + q] as number);
     return ex * ex + ey * ey;
-  };
-  const sides = Math.max(squared(a, b), squared(c, d), squared(a, c), squared(b, d));
-  const most = Math.max(sides, squared(a, d), squared(b, c));
-  if (most <= BREAK.from * BREAK.from) return 0;
-  const t = Math.min((Math.sqrt(most) - BREAK.from) / (BREAK.to - BREAK.from), 1);
-  return t * t * (3 - 2 * t);
+  }
+}
+
+/** The mean of the cells on the side that the current pixel belongs to. */
+function sideOf({ cells, one, other, sides, across, down }: Break, data: Float32Array, plane: number): Vector {
+  let [smoothX, smoothY] = [0, 0];
+  let [sumX, sumY, sum] = [0, 0, 0]; // of the side of `one`
+  let [allX, allY, all] = [0, 0, 0];
+  for (let k = 0; k < 16; k++) {
+    const cell = cells[k] as number;
+    const weight = (down[k >> 2] as number) * (across[k & 3] as number);
+    const fx = data[cell] as number;
+    const fy = data[plane + cell] as number;
+    smoothX += weight * fx;
+    smoothY += weight * fy;
+    const some = weight + 1e-4;
+    allX += some * fx;
+    allY += some * fy;
+    all += some;
+    if (sides[k] === 0) continue;
+    sumX += some * fx;
+    sumY += some * fy;
+    sum += some;
+  }
+  const far = (cell: number): number =>
+    (smoothX - (data[cell] as number)) ** 2 + (smoothY - (data[plane + cell] as number)) ** 2;
+  return far(one) <= far(other)
+    ? { x: sumX / sum, y: sumY / sum }
+    : { x: (allX - sumX) / (all - sum), y: (allY - sumY) / (all - sum) };
+}
+
+interface Vector {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** Weights of the four cells around a place `t` in [0, 1] between the middle two: the cubic B-spline's. */
+function spline(t: number, out: Float64Array): void {
+  const s = 1 - t;
+  out[0] = s ** 3 / 6;
+  out[1] = (3 * t ** 3 - 6 * t * t + 4) / 6;
+  out[2] = (3 * s ** 3 - 6 * s * s + 4) / 6;
+  out[3] = t ** 3 / 6;
+}
+
+/** A grid of a window of a picture of `size` as one of the whole, 0 elsewhere. */
+export function spread({ data, channels, width }: Grid, size: Size, window: Rect): Grid {
+  const out = new Float32Array(channels * size.width * size.height);
+  for (let c = 0, row = 0; c < channels; c++) {
+    for (let y = window.top; y < window.bottom; y++, row++) {
+      out.set(data.subarray(row * width, (row + 1) * width), (c * size.height + y) * size.width + window.left);
+    }
+  }
+  return { data: out, channels, ...size };
 }
 
 /**

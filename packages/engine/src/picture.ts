@@ -119,12 +119,12 @@ export function crop(data: Uint8Array, size: Size, box: Rect, channels: number):
 /**
  * The photo warped at its own resolution, bicubic, border repeated; written over a copy of the region's pixels.
  * `target` [region height, region width, channels] starts as the unwarped region; only pixels with alpha > 0 are replaced.
- * Rows from…to are counted within `box`.
+ * Rows from…to are counted within `box`; `moves` [2, to − from, box width] has the field there, in work pixels.
  */
 export function warpRows(
   photo: { data: Uint8Array; channels: number },
   view: View,
-  field: Grid,
+  moves: Grid,
   box: Rect,
   alpha: Uint8Array,
   target: Uint8Array,
@@ -133,25 +133,17 @@ export function warpRows(
 ): void {
   const { data, channels } = photo;
   const { photo: size, region, scaleX, scaleY } = view;
-  const cell = { x: (scaleX * field.width) / view.work.width, y: (scaleY * field.height) / view.work.height };
-  const xs = axis(width(box), (box.left + 0.5 - region.left) * cell.x, cell.x, field.width);
-  const ys = axis(height(box), (box.top + 0.5 - region.top) * cell.y, cell.y, field.height);
-  const dx = new Float32Array(field.width); // the field's row at the current height
-  const dy = new Float32Array(field.width);
+  const plane = moves.width * moves.height;
   const [maxX, maxY] = [size.width - 1, size.height - 1];
   const pitch = size.width * channels;
   const bytes = clamping(target);
   for (let y = from; y < to; y++) {
-    gridRow(field, 0, ys, y, dx);
-    gridRow(field, 1, ys, y, dy);
     const o0 = ((box.top - region.top + y) * width(region) + box.left - region.left) * channels;
     for (let x = 0; x < width(box); x++) {
       if (alpha[y * width(box) + x] === 0) continue;
-      const low = xs.low[x] as number;
-      const high = xs.high[x] as number;
-      const t = xs.weight[x] as number;
-      const sx = box.left + x + lerp(dx[low] as number, dx[high] as number, t) / scaleX;
-      const sy = box.top + y + lerp(dy[low] as number, dy[high] as number, t) / scaleY;
+      const move = (y - from) * moves.width + x;
+      const sx = box.left + x + (moves.data[move] as number) / scaleX;
+      const sy = box.top + y + (moves.data[plane + move] as number) / scaleY;
       const cx = Math.min(Math.max(sx, 0), maxX);
       const cy = Math.min(Math.max(sy, 0), maxY);
       const ix = cx | 0;

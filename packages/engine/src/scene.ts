@@ -44,7 +44,10 @@ export interface Scene {
   readonly drags: readonly WorkDrag[];
   /** image, mask and what the family's graphs make of them by name; see warp.ts and lightningdrag/family.ts */
   readonly store: Store;
+  /** on the work picture, or a part of its resolution */
   readonly field: Grid;
+  /** the same, in work pixels too, on every pixel of a window of a picture of the region of whatever size */
+  readonly fieldWithin: (size: Size, window: Rect) => Grid;
   /** [1, h, w], 1 = shown by the source; undefined = nothing says so, and no detail of the photo is carried over */
   readonly visibility: Grid | undefined;
   /** the same where what is seen by less than a half shall be filled with patches; undefined = the networks fill holes alone */

@@ -4,7 +4,7 @@
  */
 import type { WarpBundle } from './bundle.js';
 import { EngineError } from './errors.js';
-import { cropGrid, type Grid, refineField, warpLatent, warpWindow } from './field.js';
+import { cropGrid, type Grid, refineField, spread, warpLatent, warpWindow } from './field.js';
 import { type Rect, scaled } from './geometry.js';
 import type { Store, Tensor } from './runtime.js';
 import {
@@ -80,9 +80,10 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
         drags,
         store,
         get field() {
-          refined ??= refineField(coarse, work, part); // while the encoders run
+          refined ??= spread(refineField(coarse, work, part), work, part); // while the encoders run
           return refined;
         },
+        fieldWithin: (size, window) => refineField(coarse, size, window),
         visibility,
         holes: bundle.holes === 'patches' ? visibility : undefined,
         part,

@@ -16,9 +16,8 @@ const view = (scale: number, region = whole): View => ({
   scaleX: scale,
   scaleY: scale,
 });
-/** a constant field on the quarter grid, in work pixels */
-const constant = (v: View, dx: number, dy: number): Grid => {
-  const [width, height] = [Math.ceil(v.work.width / 4), Math.ceil(v.work.height / 4)];
+/** a constant field, in work pixels */
+const constant = ({ width, height }: Size, dx: number, dy: number): Grid => {
   const data = new Float32Array(2 * width * height).fill(dx, 0, width * height).fill(dy, width * height);
   return { data, channels: 2, width, height };
 };
@@ -42,7 +41,8 @@ describe('the warp at full resolution', () => {
   const box: Rect = { left: 10, top: 10, right: 50, bottom: 30 };
   const warp = (v: View, dx: number, dy: number): Uint8Array => {
     const target = Uint8Array.from(crop(rgb, photo, v.region, 3));
-    warpRows({ data: rgb, channels: 3 }, v, constant(v, dx, dy), box, full(box), target, 0, 20);
+    const moves = constant({ width: 40, height: 20 }, dx, dy);
+    warpRows({ data: rgb, channels: 3 }, v, moves, box, full(box), target, 0, 20);
     return target;
   };
 

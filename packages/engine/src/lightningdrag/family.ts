@@ -14,8 +14,8 @@
  */
 import { createHash } from 'node:crypto';
 import type { GraphName, LightningDragBundle } from '../bundle.js';
-import { warpLatent } from '../field.js';
-import { wholeOf } from '../geometry.js';
+import { type Grid, refineField, warpLatent } from '../field.js';
+import { type Rect, type Size, wholeOf } from '../geometry.js';
 import { toRgb } from '../picture.js';
 import type { Settings } from '../request.js';
 import type { Store, Tensor } from '../runtime.js';
@@ -43,7 +43,9 @@ export function lightningDragFamily(bundle: LightningDragBundle): Family {
       store.set('target_map', { data: targets, dims: [1, 1, work.height, work.width] });
       // the decoder takes the latent alone, and its attention and norms look at all of it
       const part = wholeOf(work);
-      return { photo, drags, store, field, visibility: undefined, holes: undefined, part, landed: () => undefined };
+      const fieldWithin = (size: Size, window: Rect): Grid => refineField(field, size, window, false);
+      const nothing = { visibility: undefined, holes: undefined, landed: () => undefined };
+      return { photo, drags, store, field, fieldWithin, part, ...nothing };
     },
 
     async encode(machine, scene, frame, key, clock) {
