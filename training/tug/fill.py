@@ -19,6 +19,7 @@ from .motions import Array
 RADIUS, STRIDE = 3, 2  # patches are squares of 2 RADIUS + 1 pixels; every STRIDE-th along both axes is filled
 LEVELS = 4  # each half the size of the one before
 ROUNDS = (2, 2, 3, 4)  # of searching and averaging, finest level first
+SEARCHED = 10_000  # a level with more patches to fill takes the coarser one's answers as they are
 AROUND = 64  # pixels around the holes in which patches are looked for
 SMOOTHINGS = 40  # of the first guess, over 3×3 pixels
 SMALLEST = 48  # pixels of a level's shorter side
@@ -77,7 +78,7 @@ def fill_holes(picture: Array, hole: Array, moved: Array) -> Array:
         level = _Level(*levels[index], index)
         if level.possible:
             level.begin(found)
-            for round_ in range(ROUNDS[index]):
+            for round_ in range(ROUNDS[index] if found is None or len(level.y) <= SEARCHED else 0):
                 level.search(round_)
                 level.vote()
             found = level

@@ -18,6 +18,8 @@ const SIDE = 2 * RADIUS + 1;
 const STRIDE = 2;
 /** How many sizes, each half the one before, and the rounds of searching and averaging at each, the finest first. */
 const ROUNDS = [2, 2, 3, 4] as const;
+/** A size with more patches to fill takes the coarser one's answers as they are: time for the largest holes. */
+const SEARCHED = 10_000;
 /** Pixels around the holes in which patches are looked for. */
 const AROUND = 64;
 /** Pixels of the shorter side of the smallest size. */
@@ -80,7 +82,8 @@ export async function fillHoles(
     if (!level.possible) continue;
     let start = performance.now();
     level.begin(found);
-    for (let round = 0; round < (ROUNDS[index] as number); round++) {
+    const rounds = found === undefined || level.patches.length <= SEARCHED ? (ROUNDS[index] as number) : 0;
+    for (let round = 0; round < rounds; round++) {
       level.search(round);
       level.vote();
       took(performance.now() - start);
@@ -143,7 +146,7 @@ class Level {
   private readonly counts: Uint8Array;
   /** by place: whether a patch there may be taken: nothing of it is a hole or moved, and it lies inside the picture */
   private readonly whole: Uint8Array;
-  private readonly patches: Int32Array;
+  readonly patches: Int32Array;
   /** by place: which of the patches it is, −1 = none */
   private readonly index: Int32Array;
   private readonly like: Int32Array;
