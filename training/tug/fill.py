@@ -3,8 +3,8 @@
 What a motion uncovers is nowhere in the warp, and the denoiser's latent, an eighth of the picture, says too little of a
 texture. So every patch that overlaps a hole is compared with patches that do not, and the hole becomes the mean of what
 fits best (Wexler et al. 2007). What lies behind a thing that moved looks like what stayed: nothing is taken from what
-moved, nor does a hole have to fit it. All of it in integers, each round from the one before, so that the engine's fill,
-which does the same in TypeScript, has the same bytes.
+moved. All of it in integers, each round from the one before, so that the engine's fill, which does the same in
+TypeScript, has the same bytes.
 """
 
 from __future__ import annotations
@@ -99,8 +99,7 @@ class _Level:
     """One size of the picture: which patches to fill (`y`, `x`, their middles), and what each is like (`sy`, `sx`)."""
 
     def __init__(self, image: Array, hole: Array, moved: Array, index: int) -> None:
-        self.image, self.hole, self.index = image.copy(), hole, index
-        self.counts = (hole | ~moved).ravel()  # what a patch is compared by
+        self.image, self.hole, self.stayed, self.index = image.copy(), hole, ~(hole | moved), index
         self.own = image  # what patches are taken from: the picture's own pixels
         self.height, self.width = hole.shape
         window = np.ones((SIDE, SIDE), np.uint8)
@@ -132,7 +131,7 @@ class _Level:
 
     def _guess(self) -> None:
         """What stayed, grown into the holes ring by ring, then smoothed there."""
-        seen = (~self.hole & self.counts.reshape(self.hole.shape)).astype(np.float64)
+        seen = self.stayed.astype(np.float64)
         image = np.where(seen[..., None] > 0, self.image, 0).astype(np.float64)
         while not seen.all():
             total = _around(seen)
@@ -163,8 +162,7 @@ class _Level:
 
     def vote(self) -> None:
         """Every pixel of the hole becomes the mean of what the patches over it have there, the closest most."""
-        compared = np.maximum(1, self.weights.sum(1, dtype=np.int64))
-        weight = np.maximum(1, (1 << 36) // (self.distance // compared + 32) ** 3)
+        weight = np.maximum(1, (1 << 36) // (self.distance // SIDE**2 + 32) ** 3)
         sums, total = np.zeros((self.height * self.width, 3), np.int64), np.zeros(self.height * self.width, np.int64)
         own = self.own.reshape(-1, 3)
         for dy, dx in zip(OFFSETS_Y, OFFSETS_X, strict=True):
@@ -185,16 +183,15 @@ class _Level:
     def _compare(self) -> None:
         """Squared differences of every patch as it is now to what it is said to be like."""
         self.now = self._patches(self.image, self.y, self.x)
-        self.weights = self._patches(self.counts, self.y, self.x, 1)[..., 0]
         self.distance = self._distances(np.arange(len(self.y)), self.sy, self.sx)
 
-    def _patches(self, image: Array, y: Array, x: Array, channels: int = 3) -> Array:
+    def _patches(self, image: Array, y: Array, x: Array) -> Array:
         places = (y * self.width + x)[:, None] + (OFFSETS_Y * self.width + OFFSETS_X)[None]
-        return image.reshape(-1, channels).astype(np.int16)[places]
+        return image.reshape(-1, 3).astype(np.int16)[places]
 
     def _distances(self, which: Array, y: Array, x: Array) -> Array:
         difference = (self.now[which] - self._patches(self.own, y, x)).astype(np.int32)
-        return np.einsum("nkc,nkc,nk->n", difference, difference, self.weights[which]).astype(np.int64)
+        return np.einsum("nkc,nkc->n", difference, difference).astype(np.int64)
 
     def _try(self, y: Array, x: Array) -> None:
         which = np.flatnonzero(self._whole(y, x))

@@ -3,8 +3,8 @@
  *
  * What a motion uncovers is nowhere in the warp, and the denoiser's latent, an eighth of the picture, says too little of a texture. So
  * every patch that overlaps a hole is compared with patches that do not, and the hole becomes the mean of what fits best (Wexler et al.
- * 2007). What lies behind a thing that moved looks like what stayed: nothing is taken from what moved, nor does a hole have to fit it. All
- * of it in integers, each round from the one before, so that training's fill.py, which measures what this does, makes the same bytes.
+ * 2007). What lies behind a thing that moved looks like what stayed: nothing is taken from what moved. All of it in integers, each round
+ * from the one before, so that training's fill.py, which measures what this does, makes the same bytes.
  */
 import { performance } from 'node:perf_hooks';
 import { height, type Rect, type Size, width } from './geometry.js';
@@ -142,8 +142,8 @@ class Level {
   /** what patches are taken from: the picture as it was given */
   private readonly own: Uint8Array;
   private readonly hole: Uint8Array;
-  /** by place: 1 = patches are compared by it */
-  private readonly counts: Uint8Array;
+  /** by place: 1 = neither a hole nor moved */
+  private readonly stayed: Uint8Array;
   /** by place: whether a patch there may be taken: nothing of it is a hole or moved, and it lies inside the picture */
   private readonly whole: Uint8Array;
   readonly patches: Int32Array;
@@ -151,8 +151,6 @@ class Level {
   private readonly index: Int32Array;
   private readonly like: Int32Array;
   private readonly distance: Int32Array;
-  /** by how many of its pixels a patch is compared */
-  private readonly compared: Uint8Array;
 
   constructor(
     { image, hole, moved, size }: Picture,
@@ -162,10 +160,10 @@ class Level {
     this.own = image;
     this.image = image.slice();
     this.hole = hole;
-    this.counts = hole.map((yes, i) => yes | (at(moved, i) ^ 1));
+    this.stayed = hole.map((yes, i) => (yes | at(moved, i)) ^ 1);
     const near = dilate(hole, size, RADIUS);
     const gone = dilate(
-      hole.map((yes, i) => yes | at(moved, i)),
+      this.stayed.map((yes) => yes ^ 1),
       size,
       RADIUS,
     );
@@ -188,7 +186,6 @@ class Level {
     this.patches = Int32Array.from(patches);
     this.like = new Int32Array(patches.length);
     this.distance = new Int32Array(patches.length);
-    this.compared = Uint8Array.from(patches, (place) => this.countAround(place));
     this.possible = some && patches.length > 0;
   }
 
@@ -217,8 +214,8 @@ class Level {
 
   /** What stayed, grown into the holes ring by ring, then smoothed there. */
   private guess(): void {
-    const { hole, counts, image, size } = this;
-    const seen = hole.map((yes, place) => (yes ^ 1) & at(counts, place));
+    const { hole, image, size } = this;
+    const seen = this.stayed.slice();
     const grown = image.slice();
     for (let left = seen.reduce((sum, yes) => sum + (yes ^ 1), 0); left > 0; ) {
       const [before, colours] = [seen.slice(), grown.slice()];
@@ -273,10 +270,10 @@ class Level {
 
   /** Every pixel of the hole becomes the mean of what the patches over it have there, the closest most. */
   vote(): void {
-    const { patches, like, distance, compared, hole, own, image, size } = this;
+    const { patches, like, distance, hole, own, image, size } = this;
     const sums = new Float64Array(4 * hole.length);
     for (let i = 0; i < patches.length; i++) {
-      const off = Math.floor(at(distance, i) / Math.max(1, at(compared, i))) + 32;
+      const off = Math.floor(at(distance, i) / SIDE ** 2) + 32;
       const weight = Math.max(1, Math.floor(2 ** 36 / off ** 3));
       const corner = RADIUS * size.width + RADIUS;
       let [p, s] = [at(patches, i) - corner, at(like, i) - corner];
@@ -306,15 +303,6 @@ class Level {
     return x >= 0 && y >= 0 && x < width && y < height && this.whole[y * width + x] === 1;
   }
 
-  private countAround(place: number): number {
-    let sum = 0;
-    for (let dy = -RADIUS; dy <= RADIUS; dy++) {
-      const row = place + dy * this.size.width;
-      for (let at = row - RADIUS; at <= row + RADIUS; at++) sum += this.counts[at] as number;
-    }
-    return sum;
-  }
-
   /** Squared differences of every patch as it is now to what it is said to be like. */
   private compare(): void {
     for (let i = 0; i < this.patches.length; i++) {
@@ -334,18 +322,16 @@ class Level {
 
   /** Sum of squared differences of patch `i` as it is now to the one at `other` as it was given; at least `enough` if it is more. */
   private between(i: number, other: number, enough: number): number {
-    const { image, own, counts, size } = this;
-    const corner = RADIUS * size.width + RADIUS;
-    let [p, q] = [at(this.patches, i) - corner, other - corner];
-    const all = at(this.compared, i) === SIDE * SIDE;
+    const { image, own } = this;
+    const pitch = 3 * this.size.width;
+    const corner = RADIUS * pitch + 3 * RADIUS;
+    let p = 3 * at(this.patches, i) - corner;
+    let q = 3 * other - corner;
     let sum = 0;
-    for (let row = 0; row < SIDE && sum < enough; row++, p += size.width, q += size.width) {
-      for (let column = 0, a = 3 * p, b = 3 * q; column < SIDE; column++, a += 3, b += 3) {
-        if (!all && counts[p + column] === 0) continue;
-        const red = (image[a] as number) - (own[b] as number);
-        const green = (image[a + 1] as number) - (own[b + 1] as number);
-        const blue = (image[a + 2] as number) - (own[b + 2] as number);
-        sum += red * red + green * green + blue * blue;
+    for (let row = 0; row < SIDE && sum < enough; row++, p += pitch, q += pitch) {
+      for (let k = 0; k < 3 * SIDE; k++) {
+        const d = (image[p + k] as number) - (own[q + k] as number);
+        sum += d * d;
       }
     }
     return sum;
