@@ -84,8 +84,7 @@ const BREAK = { from: 8, to: 16 };
  * false: bilinear everywhere.
  */
 export function refineField(field: Grid, size: Size, window: Rect, mayBreak = true): Grid {
-  const { data, width, height } = field;
-  const plane = width * height;
+  const { width, height } = field;
   const [wide, tall] = [window.right - window.left, window.bottom - window.top];
   const [cellX, cellY] = [width / size.width, height / size.height];
   const xs = axis(wide, (window.left + 0.5) * cellX, cellX, width);
@@ -94,11 +93,18 @@ export function refineField(field: Grid, size: Size, window: Rect, mayBreak = tr
   const dx = new Float32Array(width); // the field's row at the current height
   const dy = new Float32Array(width);
   const breaks = new Breaks(field);
-  for (let y = 0, o = 0; y < tall; y++) {
+  const [first, last] = [xs.low[0] ?? 0, xs.high[wide - 1] ?? -1];
+  const torn: (Break | undefined)[] = new Array(width).fill(undefined); // by its left column, in the current row
+  for (let y = 0, o = 0, known = -1; y < tall; y++) {
     gridRow(field, 0, ys, y, dx);
     gridRow(field, 1, ys, y, dy);
     const row = Math.min(ys.low[y] as number, Math.max(0, height - 2));
     const v = (ys.low[y] as number) - row + (ys.weight[y] as number);
+    spline(v, breaks.down);
+    if (mayBreak && row !== known) {
+      for (let x = Math.max(0, Math.min(first, width - 2)); x <= last; x++) torn[x] = breaks.between(x, row);
+      known = row;
+    }
     for (let x = 0; x < wide; x++, o++) {
       const low = xs.low[x] as number;
       const t = xs.weight[x] as number;
@@ -106,15 +112,13 @@ export function refineField(field: Grid, size: Size, window: Rect, mayBreak = tr
       const my = lerp(dy[low] as number, dy[xs.high[x] as number] as number, t);
       out[o] = mx;
       out[wide * tall + o] = my;
-      if (!mayBreak) continue;
-      const column = Math.min(low, Math.max(0, width - 2));
-      const torn = breaks.at(column, row);
-      if (torn === undefined) continue;
-      spline(low - column + t, torn.across);
-      spline(v, torn.down);
-      const own = sideOf(torn, data, plane);
-      out[o] = mx + torn.share * (own.x - mx);
-      out[wide * tall + o] = my + torn.share * (own.y - my);
+      const column = low < width - 1 ? low : Math.max(0, width - 2);
+      const here = torn[column];
+      if (here === undefined) continue;
+      spline(low - column + t, breaks.across);
+      const own = breaks.sideOf(here);
+      out[o] = mx + here.share * (own.x - mx);
+      out[wide * tall + o] = my + here.share * (own.y - my);
     }
   }
   return { data: out, channels: 2, height: tall, width: wide };
@@ -131,52 +135,47 @@ interface Break {
   readonly other: number;
   /** [16], 1 = on the side of `one` */
   readonly sides: Uint8Array;
-  /** weights of the four columns and the four rows for the current pixel; scratch, the same for all breaks */
-  readonly across: Float64Array;
-  readonly down: Float64Array;
 }
 
-/** Where a field breaks, looked up once a place. */
+/** Where a field breaks, and with what a pixel there goes. */
 class Breaks {
-  private readonly known = new Map<number, Break | undefined>();
-  private readonly across = new Float64Array(4);
-  private readonly down = new Float64Array(4);
+  /** weights of the four columns and the four rows around the current pixel */
+  readonly across = new Float64Array(4);
+  readonly down = new Float64Array(4);
 
   constructor(private readonly field: Grid) {}
 
   /** Between columns x, x + 1 and rows y, y + 1. */
-  at(x: number, y: number): Break | undefined {
-    const place = y * this.field.width + x;
-    const found = this.known.get(place);
-    if (found !== undefined || this.known.has(place)) return found;
-    const made = this.find(x, y);
-    this.known.set(place, made);
-    return made;
-  }
-
-  private find(x: number, y: number): Break | undefined {
+  between(x: number, y: number): Break | undefined {
     const { width, height } = this.field;
+    const [right, below] = [Math.min(x + 1, width - 1), Math.min(y + 1, height - 1) * width];
+    const [a, b, c, d] = [y * width + x, y * width + right, below + x, below + right];
+    const squared = Math.max(
+      this.squared(a, b),
+      this.squared(a, c),
+      this.squared(a, d),
+      this.squared(b, c),
+      this.squared(b, d),
+      this.squared(c, d),
+    );
+    if (!(squared > BREAK.from * BREAK.from)) return undefined;
     const cells = new Int32Array(16);
     for (let i = 0, k = 0; i < 4; i++) {
       const row = Math.min(Math.max(y + i - 1, 0), height - 1) * width;
       for (let j = 0; j < 4; j++, k++) cells[k] = row + Math.min(Math.max(x + j - 1, 0), width - 1);
     }
-    const step = this.furthest(Int32Array.of(...[5, 6, 9, 10].map((k) => cells[k] as number)));
-    if (!(step.squared > BREAK.from * BREAK.from)) return undefined;
     const { one, other } = this.furthest(cells);
-    const t = Math.min((Math.sqrt(step.squared) - BREAK.from) / (BREAK.to - BREAK.from), 1);
+    const t = Math.min((Math.sqrt(squared) - BREAK.from) / (BREAK.to - BREAK.from), 1);
     return {
       share: t * t * (3 - 2 * t),
       cells,
       one,
       other,
       sides: Uint8Array.from(cells, (cell) => (this.squared(cell, one) <= this.squared(cell, other) ? 1 : 0)),
-      across: this.across,
-      down: this.down,
     };
   }
 
-  private furthest(cells: Int32Array): { squared: number; one: number; other: number } {
+  private furthest(cells: Int32Array): { one: number; other: number } {
     let [squared, one, other] = [-1, 0, 0];
     for (let a = 0; a < cells.length; a++) {
       for (let b = a + 1; b < cells.length; b++) {
@@ -184,7 +183,7 @@ class Breaks {
         if (apart > squared) [squared, one, other] = [apart, cells[a] as number, cells[b] as number];
       }
     }
-    return { squared, one, other };
+    return { one, other };
   }
 
   private squared(p: number, q: number): number {
@@ -193,34 +192,37 @@ class Breaks {
     const ey = (data[width * height + p] as number) - (data[width * height + q] as number);
     return ex * ex + ey * ey;
   }
-}
 
-/** The mean of the cells on the side that the current pixel belongs to. */
-function sideOf({ cells, one, other, sides, across, down }: Break, data: Float32Array, plane: number): Vector {
-  let [smoothX, smoothY] = [0, 0];
-  let [sumX, sumY, sum] = [0, 0, 0]; // of the side of `one`
-  let [allX, allY, all] = [0, 0, 0];
-  for (let k = 0; k < 16; k++) {
-    const cell = cells[k] as number;
-    const weight = (down[k >> 2] as number) * (across[k & 3] as number);
-    const fx = data[cell] as number;
-    const fy = data[plane + cell] as number;
-    smoothX += weight * fx;
-    smoothY += weight * fy;
-    const some = weight + 1e-4;
-    allX += some * fx;
-    allY += some * fy;
-    all += some;
-    if (sides[k] === 0) continue;
-    sumX += some * fx;
-    sumY += some * fy;
-    sum += some;
+  /** The mean of the cells on the side that the current pixel belongs to. */
+  sideOf({ cells, one, other, sides }: Break): Vector {
+    const { across, down } = this;
+    const { data, width, height } = this.field;
+    const plane = width * height;
+    let [smoothX, smoothY] = [0, 0];
+    let [sumX, sumY, sum] = [0, 0, 0]; // of the side of `one`
+    let [allX, allY, all] = [0, 0, 0];
+    for (let k = 0; k < 16; k++) {
+      const cell = cells[k] as number;
+      const weight = (down[k >> 2] as number) * (across[k & 3] as number);
+      const fx = data[cell] as number;
+      const fy = data[plane + cell] as number;
+      smoothX += weight * fx;
+      smoothY += weight * fy;
+      const some = weight + 1e-4;
+      allX += some * fx;
+      allY += some * fy;
+      all += some;
+      if (sides[k] === 0) continue;
+      sumX += some * fx;
+      sumY += some * fy;
+      sum += some;
+    }
+    const far = (cell: number): number =>
+      (smoothX - (data[cell] as number)) ** 2 + (smoothY - (data[plane + cell] as number)) ** 2;
+    return far(one) <= far(other)
+      ? { x: sumX / sum, y: sumY / sum }
+      : { x: (allX - sumX) / (all - sum), y: (allY - sumY) / (all - sum) };
   }
-  const far = (cell: number): number =>
-    (smoothX - (data[cell] as number)) ** 2 + (smoothY - (data[plane + cell] as number)) ** 2;
-  return far(one) <= far(other)
-    ? { x: sumX / sum, y: sumY / sum }
-    : { x: (allX - sumX) / (all - sum), y: (allY - sumY) / (all - sum) };
 }
 
 interface Vector {
