@@ -116,9 +116,9 @@ export function refineField(field: Grid, size: Size, window: Rect, mayBreak = tr
       const here = torn[column];
       if (here === undefined) continue;
       spline(low - column + t, breaks.across);
-      const own = breaks.sideOf(here);
-      out[o] = mx + here.share * (own.x - mx);
-      out[wide * tall + o] = my + here.share * (own.y - my);
+      breaks.takeSide(here);
+      out[o] = mx + here.share * (breaks.x - mx);
+      out[wide * tall + o] = my + here.share * (breaks.y - my);
     }
   }
   return { data: out, channels: 2, height: tall, width: wide };
@@ -142,14 +142,21 @@ class Breaks {
   /** weights of the four columns and the four rows around the current pixel */
   readonly across = new Float64Array(4);
   readonly down = new Float64Array(4);
+  /** what `takeSide` found; no object of its own, since it is asked for every pixel */
+  x = 0;
+  y = 0;
 
   constructor(private readonly field: Grid) {}
 
   /** Between columns x, x + 1 and rows y, y + 1. */
   between(x: number, y: number): Break | undefined {
     const { width, height } = this.field;
-    const [right, below] = [Math.min(x + 1, width - 1), Math.min(y + 1, height - 1) * width];
-    const [a, b, c, d] = [y * width + x, y * width + right, below + x, below + right];
+    const right = Math.min(x + 1, width - 1);
+    const below = Math.min(y + 1, height - 1) * width;
+    const a = y * width + x;
+    const b = y * width + right;
+    const c = below + x;
+    const d = below + right;
     const squared = Math.max(
       this.squared(a, b),
       this.squared(a, c),
@@ -193,14 +200,19 @@ class Breaks {
     return ex * ex + ey * ey;
   }
 
-  /** The mean of the cells on the side that the current pixel belongs to. */
-  sideOf({ cells, one, other, sides }: Break): Vector {
+  /** Puts the mean of the cells on the side that the current pixel belongs to into x and y. */
+  takeSide({ cells, one, other, sides }: Break): void {
     const { across, down } = this;
     const { data, width, height } = this.field;
     const plane = width * height;
-    let [smoothX, smoothY] = [0, 0];
-    let [sumX, sumY, sum] = [0, 0, 0]; // of the side of `one`
-    let [allX, allY, all] = [0, 0, 0];
+    let smoothX = 0;
+    let smoothY = 0;
+    let sumX = 0; // of the side of `one`
+    let sumY = 0;
+    let sum = 0;
+    let allX = 0;
+    let allY = 0;
+    let all = 0;
     for (let k = 0; k < 16; k++) {
       const cell = cells[k] as number;
       const weight = (down[k >> 2] as number) * (across[k & 3] as number);
@@ -217,17 +229,12 @@ class Breaks {
       sumY += some * fy;
       sum += some;
     }
-    const far = (cell: number): number =>
-      (smoothX - (data[cell] as number)) ** 2 + (smoothY - (data[plane + cell] as number)) ** 2;
-    return far(one) <= far(other)
-      ? { x: sumX / sum, y: sumY / sum }
-      : { x: (allX - sumX) / (all - sum), y: (allY - sumY) / (all - sum) };
+    const toOne = (smoothX - (data[one] as number)) ** 2 + (smoothY - (data[plane + one] as number)) ** 2;
+    const toOther = (smoothX - (data[other] as number)) ** 2 + (smoothY - (data[plane + other] as number)) ** 2;
+    const mine = toOne <= toOther;
+    this.x = mine ? sumX / sum : (allX - sumX) / (all - sum);
+    this.y = mine ? sumY / sum : (allY - sumY) / (all - sum);
   }
-}
-
-interface Vector {
-  readonly x: number;
-  readonly y: number;
 }
 
 /** Weights of the four cells around a place `t` in [0, 1] between the middle two: the cubic B-spline's. */

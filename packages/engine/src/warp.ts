@@ -83,7 +83,10 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
           refined ??= spread(refineField(coarse, work, part), work, part); // while the encoders run
           return refined;
         },
-        fieldWithin: (size, window) => refineField(coarse, size, window),
+        fieldWithin: (size, window) =>
+          size.width === work.width && size.height === work.height
+            ? cropGrid(scene.field, window)
+            : refineField(coarse, size, window),
         visibility,
         holes: bundle.holes === 'patches' ? visibility : undefined,
         part,

@@ -62,6 +62,38 @@ describe('an edit', () => {
     expect(structuredClone(events)).toEqual(events);
   });
 
+  it('fills what a thing leaves with what is beside it, about as grained as that', async () => {
+    const [w, h] = [512, 384];
+    const bytes = new Uint8Array(3 * w * h);
+    for (let y = 0, o = 0; y < h; y++) {
+      for (let x = 0; x < w; x++, o += 3) {
+        const grain = ((x * 31 + y * 17) % 23) - 11;
+        const pale = Math.hypot(x - 180, y - 192) < 40;
+        bytes.set(pale ? [240, 235, 220] : [90 + grain, 110 + 30 * Math.sin(y / 30) + grain, 60 - grain], o);
+      }
+    }
+    const { image, timings } = await collect(engine, {
+      image: await sharp(bytes, { raw: { width: w, height: h, channels: 3 } })
+        .png()
+        .toBuffer(),
+      drags: [drag(165, 192, 285, 192), drag(195, 192, 315, 192)],
+      seed: 3,
+    });
+    const { data, channels } = await pixels(image);
+    const red = (x: number, y: number): number => data[channels * (y * w + x)] as number;
+    let [pale, steps, count] = [0, 0, 0];
+    for (let y = 172; y < 212; y++) {
+      for (let x = 160; x < 200; x++, count++) {
+        if (red(x, y) > 150) pale++;
+        steps += Math.abs(red(x + 1, y) - red(x, y));
+      }
+    }
+    expect(pale / count).toBeLessThan(0.02);
+    expect(steps / count).toBeGreaterThan(0.5 * 10.4); // of the ground's; stretched over it has 3
+    expect(timings.stages.fill).toBeGreaterThan(1);
+    expect(red(300, 192)).toBeGreaterThan(200);
+  });
+
   it('changes the inside of the mask and not one byte outside it', async () => {
     const { image, started } = await collect(engine, { image: photo, drags: [pull], mask, seed: 7 });
     const count = await differences(photo, image, mask);
