@@ -134,8 +134,8 @@ async function fillSomething(): Promise<void> {
   const hole = Uint8Array.from({ length: pixels }, (_, i) =>
     i % 128 > 50 && i % 128 < 80 && i > 6000 && i < 9000 ? 1 : 0,
   );
-  const [nothing, ready, untimed] = [new Uint8Array(pixels), async () => undefined, () => undefined];
-  await fillHoles(picture, hole, nothing, size, fillWindow(hole, size) ?? wholeOf(size), ready, untimed);
+  const window = fillWindow(hole, size) ?? wholeOf(size);
+  await fillHoles(picture, hole, new Uint8Array(pixels), size, window, async () => undefined);
 }
 
 /** An edit of nothing, small and quick. */

@@ -54,8 +54,8 @@ export function fillWindow(hole: Uint8Array, size: Size): Rect | undefined {
 
 /**
  * Fills the holes of `picture` [size, RGB]; `hole` and `moved` [size], 1 = yes; `window` is `fillWindow`'s, whose bytes are returned: as
- * they were if there is no room for a single patch beside the holes that stayed. `breathe` is awaited between rounds, each of which tells
- * `took` its milliseconds.
+ * they were if there is no room for a single patch beside the holes that stayed. `rest` is told how many milliseconds each round took, and
+ * awaited before the next.
  */
 export async function fillHoles(
   picture: Rgb,
@@ -63,8 +63,7 @@ export async function fillHoles(
   moved: Uint8Array,
   size: Size,
   window: Rect,
-  breathe: () => Promise<void>,
-  took: (ms: number) => void,
+  rest: (ms: number) => Promise<void>,
 ): Promise<Rgb> {
   const first: Picture = {
     image: crop(picture, size, window, 3),
@@ -86,8 +85,7 @@ export async function fillHoles(
     for (let round = 0; round < rounds; round++) {
       level.search(round);
       level.vote();
-      took(performance.now() - start);
-      await breathe();
+      await rest(performance.now() - start);
       start = performance.now();
     }
     found = level;

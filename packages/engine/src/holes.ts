@@ -31,7 +31,10 @@ export async function patchHoles(run: Run, scene: Scene): Promise<Patch | undefi
   if (window === undefined) return undefined;
   const warped = await clock.time('fill', () => warpedPicture(scene, work, window));
   const moved = await clock.time('fill', () => movedOf(scene, work));
-  const rgb = await fillHoles(warped, hole, moved, work, window, breathe, (ms) => clock.add('fill', ms));
+  const rgb = await fillHoles(warped, hole, moved, work, window, async (ms) => {
+    clock.add('fill', ms);
+    await breathe();
+  });
   return { window, rgb, alpha: softened(hole, work, window) };
 }
 
