@@ -152,7 +152,7 @@ export function renderSmall(found) {
   const perEdit = (pick, previews) => sum(graphs.filter((g) => previews || !g.preview).map((g) => pick(g) * g.runs));
   const lines = [
     `## ${info.title}`,
-    `One ${SIDE}×${SIDE} edit with the bundle \`${info.bundle}\`, ${info.defaultSteps} steps, previews and files included. Stages that are no graphs run beside the graphs where they can; outside the graphs is the time in which none ran.`,
+    `One ${SIDE}×${SIDE} edit with the bundle \`${info.bundle}\`, ${info.defaultSteps} steps, previews and files included. Stages that are no graphs run beside the graphs where they can; outside the graphs is the time in which none ran. These drags uncover nothing that is filled with patches.`,
     editsTable(plain, int8),
     `Peak memory of the process after one edit${int8 ? ' in each precision, both open' : ''}: ${memory} MB.`,
     graphsTable(found),

@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache';
 import { type Bundle, bundleInfo, readBundle } from './bundle.js';
 import { runEdit } from './edit.js';
 import { asEngineError, EngineError, throwIfCancelled } from './errors.js';
-import { fillHoles, fillWindow } from './fill.js';
+import { fillHoles } from './fill.js';
 import { wholeOf } from './geometry.js';
 import { lightningDragFamily } from './lightningdrag/family.js';
 import { gaussian } from './noise.js';
@@ -134,8 +134,7 @@ async function fillSomething(): Promise<void> {
   const hole = Uint8Array.from({ length: pixels }, (_, i) =>
     i % 128 > 50 && i % 128 < 80 && i > 6000 && i < 9000 ? 1 : 0,
   );
-  const window = fillWindow(hole, size) ?? wholeOf(size);
-  await fillHoles(picture, hole, new Uint8Array(pixels), size, window, async () => undefined);
+  await fillHoles(picture, hole, new Uint8Array(pixels), size, wholeOf(size), async () => undefined);
 }
 
 /** An edit of nothing, small and quick. */

@@ -53,9 +53,9 @@ export function fillWindow(hole: Uint8Array, size: Size): Rect | undefined {
 }
 
 /**
- * Fills the holes of `picture` [size, RGB]; `hole` and `moved` [size], 1 = yes; `window` is `fillWindow`'s, whose bytes are returned: as
- * they were if there is no room for a single patch beside the holes that stayed. `rest` is told how many milliseconds each round took, and
- * awaited before the next.
+ * Fills the holes of `picture` [size, RGB]; `hole` and `moved` [size], 1 = yes; `window`, as of `fillWindow`, is the part whose bytes
+ * are returned: as they were if there is no room for a single patch beside the holes that stayed. `rest` is told how many milliseconds
+ * each round took, and awaited before the next.
  */
 export async function fillHoles(
   picture: Rgb,
