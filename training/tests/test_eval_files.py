@@ -12,7 +12,7 @@ import pytest
 from tug.dragbench import load_meta, read_dragbench
 from tug.packing import join, pack_data, split
 from tug.sheets import draw_edit, tile, write_sheets
-from tug.testsets import EVAL, load_set, rasterise
+from tug.testsets import EVAL, load_set, load_single_cases, load_user_cases, rasterise
 
 
 def test_dragbench_folders_are_read(tmp_path):
@@ -68,6 +68,19 @@ def test_the_hand_drawn_set_is_whole():
         assert 10 <= max(lengths) <= 120
         pinned += min(lengths) == 0
     assert pinned >= 30
+
+
+def test_single_drags_begin_each_hand_drawn_case_and_get_a_derived_mask(tmp_path):
+    (tmp_path / "heldout" / "photos").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "heldout" / "photos" / "a.png"), np.full((80, 100, 3), 90, np.uint8))
+    drags = [[20, 20, 20, 20], [40, 40, 60, 40], [40, 60, 50, 60]]  # a pin, then two that move
+    case = {"id": "a", "folder": "photos", "photo": "a.png", "intent": "", "mask": [{"box": [0, 0, 9, 9]}]}
+    file = tmp_path / "drags.json"
+    file.write_text(json.dumps({"cases": [{**case, "drags": drags}]}))
+    (whole,), (single,) = load_user_cases(tmp_path, file), load_single_cases(tmp_path, file)
+    assert whole.case.drags.tolist() == drags and whole.case.mask.sum() < 120
+    assert single.name == "a" and single.case.drags.tolist() == drags[1:2]
+    assert single.case.mask[40, 40] == single.case.mask[40, 59] == 1 and single.case.mask[5, 5] == 0
 
 
 def test_files_are_split_and_joined(tmp_path):

@@ -8,11 +8,12 @@ import torch
 from conftest import picture
 
 from tug import heldout, layers
-from tug.cases import heldout_case, synthetic_case
+from tug.cases import heldout_case, pulled, synthetic_case
 from tug.drags import sample_drags
 from tug.fieldnet import turn_round
-from tug.masks import loose_mask, window
+from tug.masks import derived_mask, loose_mask, window
 from tug.motions import MOTIONS, folds, grid, invert, random_motion, random_region, warp
+from tug.pulls import HELD, pull
 
 
 def _check(case, tolerance: float) -> None:
@@ -42,6 +43,38 @@ def test_synthetic_case_is_exact(seed: int, album) -> None:
     rng = np.random.default_rng(seed)
     case = synthetic_case(rng, album.photos[0], (96, 96), album.cuts[0], album.photos[1], album.cuts[1], painted=0.5)
     _check(case, tolerance=2.5)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_pull_is_exact_and_tears_nothing(seed: int, album) -> None:
+    photo = album.photos[0]
+    case = next(c for c in (pulled(np.random.default_rng((seed, k)), photo, album.cuts[0]) for k in range(20)) if c)
+    _check(case, tolerance=1.0)
+    assert case.visible.min() == 1 and not folds(case.field)
+    moving = case.drags[np.hypot(*(case.drags[:, 2:] - case.drags[:, :2]).T) > 0]
+    assert len(moving) >= 1
+    # a picture is warped where its drags are, and no drag of it is longer than what is moved
+    longest = np.hypot(*np.moveaxis(case.field, -1, 0)).max()
+    assert np.hypot(*(moving[:, 2:] - moving[:, :2]).T).max() <= longest + 1e-3
+
+
+def test_a_thing_that_its_mask_holds_is_mostly_left_to_move_as_a_whole() -> None:
+    photo, cut = picture(1), np.zeros(picture(1).shape[:2], bool)
+    cut[60:66, 60:66] = True  # every mask that is derived around it holds it
+    pulls = [pull(np.random.default_rng(seed), *photo.shape[:2], cut) for seed in range(60)]
+    held = [found for found in pulls if found is not None and found[1][cut].mean() > HELD]
+    assert 0 < len(held) < 0.4 * len(pulls)
+
+
+def test_derived_masks_hold_drags_and_join_their_pins() -> None:
+    drags = np.array([[30, 30, 60, 30], [30, 80, 30, 80]], np.float32)  # to the right; a pin below
+    mask = derived_mask(drags, 120, 160)
+    radius = min(0.77 * 30 + 0.112 * 200, 0.36 * 120)
+    assert mask[30, 30] == mask[30, 59] == mask[80, 30] == mask[55, 30] == 1
+    assert mask[30, 60 + int(radius) - 1] == 1 and mask[30, 60 + int(radius) + 1] == 0
+    assert mask[80, int(30 + 0.112 * 200) + 1] == 0
+    alone = derived_mask(drags[1:], 120, 160)
+    assert abs(alone.sum() - np.pi * (0.112 * 200) ** 2) < 0.02 * alone.sum()
 
 
 def test_an_object_that_leaves_its_photo_leaves_the_photo_as_it_is(album) -> None:

@@ -36,12 +36,12 @@ def user(distance: float) -> dict:
     return {"cases": rows, "ours": [OURS], "gflop": 87.0}
 
 
-def verdicts(results: dict, looked: Looked | None = None) -> dict[str, str]:
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in goals(results, looked)[2:]]
+def verdicts(results: dict, looked: dict[str, Looked] | None = None) -> dict[str, str]:
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in goals(results, looked or {})[2:]]
     return {title: verdict for title, _, verdict in cells}
 
 
-def reached(results: dict, part: str, looked: Looked | None = None) -> str:
+def reached(results: dict, part: str, looked: dict[str, Looked] | None = None) -> str:
     return next(verdict for title, verdict in verdicts(results, looked).items() if part in title)
 
 
@@ -65,7 +65,8 @@ def test_distances_and_what_was_looked_at():
     results = {"user": user(3.0)}
     assert reached(results, "0.08 × no edit") == "yes"
     assert reached({"user": user(4.0)}, "0.08 × no edit") == "no"
-    good, bad = Looked("net", "ARAP", better=names[:8]), Looked("net", "ARAP", names[:8], names[8:9], names[:2])
+    good = {"user": Looked("net", "ARAP", better=names[:8])}
+    bad = {"user": Looked("net", "ARAP", names[:8], names[8:9], names[:2])}
     assert reached(results, "better in 8 of 10", good) == "yes"
     assert reached(results, "better in 8 of 10", bad) == "no"
     assert (reached(results, "left behind", good), reached(results, "left behind", bad)) == ("yes", "no")
@@ -85,7 +86,9 @@ def test_the_report_of_two_runs_is_one_file(tmp_path, monkeypatch):
     files = [tmp_path / "user.json", tmp_path / "synthetic.json"]
     assert set(merge(files)) == {"synthetic", "user"}
     looked = tmp_path / "looked.toml"
-    looked.write_text('bundle = "net fp32, 4 steps"\nagainst = "ARAP"\nbetter = ["case 1"]\nnotes = """\nSeen.\n"""\n')
+    looked.write_text(
+        '[user]\nbundle = "net fp32, 4 steps"\nagainst = "ARAP"\nbetter = ["case 1"]\nnotes = """\nSeen.\n"""\n'
+    )
     out = tmp_path / "quality.md"
     monkeypatch.setattr(sys, "argv", ["tug", "report", *map(str, files), "--looked", str(looked), "--out", str(out)])
     main()
@@ -97,13 +100,16 @@ def test_the_report_of_two_runs_is_one_file(tmp_path, monkeypatch):
 
 
 def test_a_case_that_is_not_there_or_judged_twice_is_refused(tmp_path):
-    file = tmp_path / "looked.toml"
-    file.write_text('bundle = "net fp32, 4 steps"\nagainst = "ARAP"\nworse = ["case 99"]\n')
+    file, results = tmp_path / "looked.toml", {"user": user(3.0)}
+    file.write_text('[user]\nbundle = "net fp32, 4 steps"\nagainst = "ARAP"\nworse = ["case 99"]\n')
     with pytest.raises(ValueError, match="case 99"):
-        read_looked(file, user(3.0))
-    file.write_text('bundle = "net fp32, 4 steps"\nagainst = "ARAP"\nworse = ["case 1"]\nbetter = ["case 1"]\n')
+        read_looked(file, results)
+    file.write_text('[user]\nbundle = "net fp32, 4 steps"\nagainst = "ARAP"\nworse = ["case 1"]\nbetter = ["case 1"]\n')
     with pytest.raises(ValueError, match="case 1"):
-        read_looked(file, user(3.0))
-    file.write_text('bundle = "another fp32, 4 steps"\nagainst = "ARAP"\n')
+        read_looked(file, results)
+    file.write_text('[user]\nbundle = "another fp32, 4 steps"\nagainst = "ARAP"\n')
     with pytest.raises(ValueError, match="of another fp32"):
-        read_looked(file, user(3.0))
+        read_looked(file, results)
+    file.write_text('[single]\nbundle = "net fp32, 4 steps"\nagainst = "ARAP"\n')
+    with pytest.raises(ValueError, match="the set single"):
+        read_looked(file, results)

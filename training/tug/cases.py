@@ -17,11 +17,14 @@ import numpy as np
 
 from . import heldout, layers
 from .drags import sample_drags
-from .masks import loose_mask, window
+from .masks import derived_mask, loose_mask, window
 from .motions import Array, folds, grid, invert, random_motion, random_region, region_of, warp
+from .pulls import pull
 
 # share of training cases in which something is pinned: four in five of the drags that people draw have a pin
 PINNED = 0.6
+# share of moved objects whose mask is the one that the product derives from the drags, where that holds what changes
+DERIVED = 0.5
 
 
 @dataclass
@@ -85,6 +88,16 @@ def deform_in_place(rng: np.random.Generator, source: Array, cut: Array | None) 
     return Case(source, mask, drags, target, total, np.ones((height, width), np.float32), invert(total))
 
 
+def pulled(rng: np.random.Generator, source: Array, cut: Array | None) -> Case | None:
+    """A drag that takes its surroundings along and tears nothing (`pulls`)."""
+    height, width = source.shape[:2]
+    found = pull(rng, height, width, cut)
+    if found is None:
+        return None
+    field, mask, drags = found
+    return Case(source, mask, drags, warp(source, field), field, np.ones((height, width), np.float32), invert(field))
+
+
 def synthetic_case(
     rng: np.random.Generator,
     photo: Array,
@@ -94,12 +107,14 @@ def synthetic_case(
     other_cut: Array | None = None,
     in_place: float = 0.5,
     painted: float = 0.0,
+    pulls: float = 0.0,
 ) -> Case:
     """A training case on `photo` (uint8 [h, w, 3]), at `size` (H, W) or the photo's own.
 
     cut: the photo's main object, bool [h, w], if known; other, other_cut: a second photo whose object may be pasted
-    over this one; in_place: share of deformations in place against objects moved over a still background; painted:
-    share of the moved objects that leave the untouched photo, the place behind them painted in (see `layers`).
+    over this one; pulls: share of drags that take their surroundings along (see `pulls`); in_place: share of
+    deformations in place against objects moved over a still background, in the others; painted: share of the moved
+    objects that leave the untouched photo, the place behind them painted in (see `layers`).
     """
     height, width = size or photo.shape[:2]
     box = layers.random_crop(rng, photo.shape[:2], height, width)
@@ -109,21 +124,33 @@ def synthetic_case(
         source = np.ascontiguousarray(source[:, ::-1])
         own = None if own is None else np.ascontiguousarray(own[:, ::-1])
     for _ in range(8):
-        if rng.random() < in_place:
+        if pulls > 0 and rng.random() < pulls:
+            case = pulled(rng, source, own)
+        elif rng.random() < in_place:
             case = deform_in_place(rng, source, own)
         else:
             parts = layers.moved_object(rng, source, own, other, other_cut, painted)
-            case = None if parts is None else _layer_case(rng, *parts, layers.what_changes(*parts), PINNED)
+            case = (
+                None
+                if parts is None
+                else _layer_case(rng, *parts, layers.what_changes(*parts), PINNED, DERIVED if pulls > 0 else 0)
+            )
         if case is not None:
             return case
     return _still(source)
 
 
-def _layer_case(rng: np.random.Generator, pair: layers.Pair, core: Array, pinned: float) -> Case | None:
+def _layer_case(
+    rng: np.random.Generator, pair: layers.Pair, core: Array, pinned: float, derived: float = 0.0
+) -> Case | None:
     mask = loose_mask(rng, core, spread=(0.02, 0.25))
     drags = sample_drags(rng, pair.field, pair.moving, mask, pinned)
     if drags is None:
         return None
+    if rng.random() < derived:
+        wide = derived_mask(drags, *core.shape)
+        if wide[core > 0.5].mean() > 0.97:
+            mask = np.maximum(wide, core)
     return Case(pair.source, mask, drags, pair.target, pair.field, pair.visible, pair.forward, pair.real)
 
 

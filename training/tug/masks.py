@@ -1,4 +1,5 @@
-"""Loose edit masks as people paint them, and the window that lets a motion die out before a mask's border."""
+"""Loose edit masks as people paint them, masks as the engine derives them from drags, and the window that lets a motion
+die out before a mask's border."""
 
 from __future__ import annotations
 
@@ -44,6 +45,36 @@ def loose_mask(rng: np.random.Generator, core: Array, spread: tuple[float, float
             pick = int(rng.integers(len(xs)))
             cv2.circle(canvas, (int(xs[pick]), int(ys[pick])), radius, 1, -1)
     return np.maximum(canvas.astype(np.float32), grown)
+
+
+def derived_mask(drags: Array, height: int, width: int) -> Array:
+    """The mask [H, W] that the engine derives from drags [N, 4] where none is painted (`deriveMask` of its mask.ts): a
+    capsule around each, joined where they are near, and each pin joined to the nearest drag."""
+    diagonal, side = float(np.hypot(height, width)), min(height, width)
+    moving = [d for d in drags if np.hypot(*(d[2:] - d[:2])) > 0]
+    radii = [min(0.77 * float(np.hypot(*(d[2:] - d[:2]))) + 0.112 * diagonal, 0.36 * side) for d in moving]
+    mask = np.zeros((height, width), np.float32)
+    for i, drag in enumerate(moving):
+        _capsule(mask, drag[:2], drag[2:], radii[i])
+        for j in range(i):
+            if np.hypot(*(drag[:2] - moving[j][:2])) < 1.5 * (radii[i] + radii[j]):
+                for ends in (slice(0, 2), slice(2, 4)):
+                    _capsule(mask, drag[ends], moving[j][ends], min(radii[i], radii[j]))
+    for pin in drags[:, :2][np.hypot(*(drags[:, 2:] - drags[:, :2]).T) == 0]:
+        nearest = min(moving, key=lambda d: float(np.hypot(*(d[:2] - pin))), default=None)
+        if nearest is None:
+            _capsule(mask, pin, pin, 0.112 * diagonal)
+        elif np.hypot(*(nearest[:2] - pin)) < 0.5 * diagonal:
+            _capsule(mask, nearest[:2], pin, 0.112 * diagonal)
+    return mask
+
+
+def _capsule(mask: Array, a: Array, b: Array, radius: float) -> None:
+    """Sets every pixel whose centre lies within `radius` of the segment a–b."""
+    y, x = np.mgrid[0 : mask.shape[0], 0 : mask.shape[1]] + 0.5
+    (dx, dy), squared = b - a, float(((b - a) ** 2).sum())
+    along = np.clip(((x - a[0]) * dx + (y - a[1]) * dy) / squared, 0, 1) if squared > 0 else 0.0
+    mask[(x - a[0] - along * dx) ** 2 + (y - a[1] - along * dy) ** 2 <= radius * radius] = 1
 
 
 def window(rng: np.random.Generator, mask: Array, core: Array) -> tuple[Array, float]:

@@ -44,6 +44,7 @@ TITLES = {
     "synthetic512": "Synthetic drags at 512 px",
     "video": "Real pairs from video",
     "user": "Drags drawn by hand",
+    "single": "Single drags without a mask",
 }
 
 
@@ -82,7 +83,7 @@ class Table:
 
 @dataclass
 class Looked:
-    """The pictures of the hand-drawn drags by `bundle` (a method's name), looked at beside the warp `against`: the
+    """The pictures of one set without a truth by `bundle` (a method's name), looked at beside the warp `against`: the
     cases that are better, those that are worse, those with something left behind or smeared; notes in Markdown."""
 
     bundle: str
@@ -93,17 +94,22 @@ class Looked:
     notes: str = ""
 
 
-def read_looked(file: Path, found: dict[str, Any]) -> Looked:
-    """The judgement of the hand-drawn set `found`. Raises ValueError where it is of another bundle, or a name is no
-    case, or is better and worse at once."""
-    looked, names = Looked(**tomllib.loads(file.read_text())), {case["name"] for case in found["cases"]}
-    if looked.bundle not in found["ours"]:
-        raise ValueError(f"{file}: of {looked.bundle}, and the results are of {', '.join(found['ours'])}")
-    unknown = {*looked.better, *looked.worse, *looked.left_behind} - names
-    both = set(looked.better) & set(looked.worse)
-    if unknown or both:
-        raise ValueError(f"{file}: no such case, or better and worse at once: {', '.join(sorted(unknown | both))}")
-    return looked
+def read_looked(file: Path, results: Results) -> dict[str, Looked]:
+    """The judgement of each set that has a table in the file. Raises ValueError where a set is not among the results,
+    the judgement is of another bundle, or a name is no case, or is better and worse at once."""
+    told = {name: Looked(**entry) for name, entry in tomllib.loads(file.read_text()).items()}
+    for name, looked in told.items():
+        if name not in results:
+            raise ValueError(f"{file}: of the set {name}, and the results are of {', '.join(results)}")
+        found = results[name]
+        names = {case["name"] for case in found["cases"]}
+        if looked.bundle not in found["ours"]:
+            raise ValueError(f"{file}: of {looked.bundle}, and the results are of {', '.join(found['ours'])}")
+        unknown = {*looked.better, *looked.worse, *looked.left_behind} - names
+        both = set(looked.better) & set(looked.worse)
+        if unknown or both:
+            raise ValueError(f"{file}: no such case, or better and worse at once: {', '.join(sorted(unknown | both))}")
+    return told
 
 
 def summary(table: Table) -> list[str]:
@@ -193,7 +199,7 @@ def render_set(name: str, found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def goals(results: Results, looked: Looked | None) -> list[str]:
+def goals(results: Results, told: dict[str, Looked]) -> list[str]:
     """What the bundle is to reach, what it reached, and whether that settles it: "yes" and "no" need the whole 95 %
     interval on one side."""
     rows: list[tuple[str, str, str]] = []
@@ -207,15 +213,17 @@ def goals(results: Results, looked: Looked | None) -> list[str]:
         if name not in results or not results[name]["ours"]:
             continue
         table, ours = Table(results[name]["cases"]), results[name]["ours"]
-        RULES[name](table, ours, title[0].lower() + title[1:], add)
-    if looked is not None and "user" in results:
-        total = len(results["user"]["cases"])
+        if name in RULES:
+            RULES[name](table, ours, title[0].lower() + title[1:], add)
+    for name, looked in told.items():
+        total = len(results[name]["cases"])
         better, worse, left = len(looked.better), len(looked.worse), len(looked.left_behind)
-        told = f"better {better}, level {total - better - worse}, worse {worse} of {total}"
-        title = f"drawn by hand, looked at beside {looked.against}: better in 8 of 10, worse in none"
-        rows.append((title, told, _sure(better >= 0.8 * total and worse == 0)))
-        told = f"something left behind or smeared in {left} of {total}"
-        rows.append(("drawn by hand: nothing left behind in 9 of 10", told, _sure(left <= 0.1 * total)))
+        seen = f"better {better}, level {total - better - worse}, worse {worse} of {total}"
+        title = TITLES[name][0].lower() + TITLES[name][1:]
+        goal = f"{title}, looked at beside {looked.against}: better in 8 of 10, worse in none"
+        rows.append((goal, seen, _sure(better >= 0.8 * total and worse == 0)))
+        seen = f"something left behind or smeared in {left} of {total}"
+        rows.append((f"{title}: nothing left behind in 9 of 10", seen, _sure(left <= 0.1 * total)))
     cases = [case for found in results.values() for case in found["cases"]]
     mine = {method for found in results.values() for method in found["ours"]}
     changed = max(row["outside"] for case in cases for method, row in case["figures"].items() if method in mine)
@@ -300,16 +308,18 @@ picture. The pairs from video are measured against estimated flow, not against a
 """
 
 
-def render(results: Results, looked: Looked | None = None) -> str:
+def render(results: Results, told: dict[str, Looked] | None = None) -> str:
     """The whole report, Markdown."""
+    told = told or {}
     ours = sorted({found["ours"][0] for found in results.values() if found["ours"]})
     lines = [f"# Quality of {', '.join(ours) or 'the baselines'}", "", *PREFACE.splitlines(), ""]
     if ours:
-        lines += ["## Goals", "", *goals(results, looked), ""]
+        lines += ["## Goals", "", *goals(results, told), ""]
     for name in sorted(results, key=lambda each: list(TITLES).index(each) if each in TITLES else len(TITLES)):
         lines += render_set(name, results[name])
-        if name == "user" and looked is not None:
-            lines += [f"### Looked at, side by side with {looked.against}", "", *_told(looked, results[name]), ""]
+        if name in told:
+            lines += [f"### Looked at, side by side with {told[name].against}", ""]
+            lines += [*_told(told[name], results[name]), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -347,8 +357,6 @@ def register(commands: argparse._SubParsersAction) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     results = merge(args.results)
-    looked = None
-    if args.looked is not None:
-        looked = read_looked(args.looked, results.get("user", {"cases": [], "ours": []}))
-    args.out.write_text(render(results, looked))
+    told = read_looked(args.looked, results) if args.looked is not None else {}
+    args.out.write_text(render(results, told))
     print(f"written to {args.out}")

@@ -25,12 +25,14 @@ PADDING = (-1e4, -1e4, -1e4, -1e4)
 @dataclass
 class FieldStageConfig:
     """batch: cases a step; sizes: net sizes (H, W) drawn a step; in_place: share of deformations in place; painted:
-    share of a photo's own objects that leave it untouched; real: share of pairs of video frames, if there are any."""
+    share of a photo's own objects that leave it untouched; pulls: share of drags that take their surroundings along,
+    before all others are drawn; real: share of pairs of video frames, if there are any."""
 
     batch: int = 16
     sizes: tuple[tuple[int, int], ...] = ((96, 96), (80, 112), (112, 80), (128, 128))
     in_place: float = 0.45
     painted: float = 0.6
+    pulls: float = 0.3
     real: float = 0.15
     max_drags: int = 12
 
@@ -42,6 +44,7 @@ def draw_case(
     size: tuple[int, int],
     in_place: float,
     painted: float = 0.0,
+    pulls: float = 0.0,
 ) -> Case:
     """A synthetic case on a random photo, with a second photo's object at hand."""
     index = int(rng.integers(len(album)))
@@ -55,6 +58,7 @@ def draw_case(
         None if other is None else album.cuts[other],
         in_place,
         painted,
+        pulls,
     )
 
 
@@ -159,7 +163,7 @@ class FieldStage:
             if case is not None:
                 return case
         config = self.config
-        return draw_case(rng, self.album, self.pasteable, size, config.in_place, config.painted)
+        return draw_case(rng, self.album, self.pasteable, size, config.in_place, config.painted, config.pulls)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         fields = self.networks["field"].at_net_size(batch["source"], batch["mask"], batch["drags"])

@@ -1,7 +1,8 @@
 """The fixed evaluation sets: what is listed in `training/eval/*.json`, read from a data folder's `heldout/` part.
 
 `synthetic` (short side 320) and `synthetic512`: held-out motions on held-out photos, each a photo and a seed; `video`:
-real pairs of frames; `user`: drags drawn by hand as people draw them, without a truth. Nothing here is for training.
+real pairs of frames; `user`: drags drawn by hand as people draw them, without a truth; `single`: the first of each of
+these alone, without a mask, as people begin. Nothing here is for training.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import numpy as np
 
 from .cases import Case, heldout_case
 from .dragbench import read_dragbench
+from .masks import derived_mask
 from .motions import Array
 from .photos import read_photo
 from .videos import read_pairs
 
 EVAL = Path(__file__).parents[1] / "eval"
-SETS = ("synthetic", "synthetic512", "video", "user")
+SETS = ("synthetic", "synthetic512", "video", "user", "single")
 SIZES = {"synthetic": ("photos", (320, 320)), "synthetic512": ("photos512", (512, 512))}
 
 
@@ -63,6 +65,15 @@ def load_user_cases(data: Path, file: Path = EVAL / "user_drags.json") -> Iterat
         yield Item(row["id"], row["photo"].rsplit(".", 1)[0], case, row["intent"])
 
 
+def load_single_cases(data: Path, file: Path = EVAL / "user_drags.json") -> Iterator[Item]:
+    """The first drag that moves something of every case drawn by hand, in the mask that the product derives from it."""
+    for item in load_user_cases(data, file):
+        drags = item.case.drags
+        first = drags[np.hypot(*(drags[:, 2:] - drags[:, :2]).T) > 0][:1]
+        mask = derived_mask(first, *item.case.mask.shape)
+        yield Item(item.name, item.group, Case(item.case.source, mask, first), item.note)
+
+
 def load_synthetic(data: Path, name: str, count: int | None = None) -> Iterator[Item]:
     folder, size = SIZES[name]
     for row in json.loads((EVAL / f"{name}.json").read_text())[:count]:
@@ -93,8 +104,9 @@ def load_set(name: str, data: Path, count: int | None = None) -> Iterator[Item]:
         yield from load_synthetic(data, name, count)
     elif name == "video":
         yield from load_video(data, count)
-    elif name == "user":
-        yield from (item for index, item in enumerate(load_user_cases(data)) if count is None or index < count)
+    elif name in ("user", "single"):
+        items = load_user_cases(data) if name == "user" else load_single_cases(data)
+        yield from (item for index, item in enumerate(items) if count is None or index < count)
     elif Path(name).is_dir():
         for index, (label, case) in enumerate(read_dragbench(Path(name))):
             if count is None or index < count:

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { type PhotoDrag, photoPoint, planView, type Rect } from '../src/geometry.js';
 import { deriveMask, featherInside, maskBox, paintCapsule, reachHandles, workMask } from '../src/mask.js';
@@ -45,6 +46,28 @@ describe('a mask derived from drags', () => {
     const mask = deriveMask(size, [drag(120, 70, 150, 70), drag(60, 70, 60, 70)]);
     expect(at(mask, 60, 70)).toBe(1);
     expect(at(mask, 80, 70)).toBe(1);
+  });
+});
+
+/** Made by training's masks.py, which trains with such masks; see make_masks.py beside it. */
+const golden = JSON.parse(readFileSync(new URL('./fixtures/masks.json', import.meta.url), 'utf8')) as {
+  title: string;
+  height: number;
+  width: number;
+  drags: [number, number, number, number][];
+  /** where it goes from out to in and back, row after row */
+  steps: number[];
+}[];
+
+describe('masks derived here and in training', () => {
+  it.each(golden)('are the same for $title', ({ height, width, drags, steps }) => {
+    const mask = deriveMask(
+      { width, height },
+      drags.map((d) => drag(...d)),
+    );
+    const expected = new Uint8Array(mask.length);
+    for (let i = 0; i < steps.length; i += 2) expected.fill(1, steps[i], steps[i + 1]);
+    expect(mask).toEqual(expected);
   });
 });
 

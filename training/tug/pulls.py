@@ -1,0 +1,127 @@
+"""What a drag does to a thing that does not come off: skin, cloth, a head on its neck, a wall.
+
+The place that is dragged follows, what lies around follows less and less, and at the mask's border and at pins nothing
+moves. Nothing is torn, so everything stays visible. With masks as the product derives them, this is what most single
+drags of people who paint no mask come to.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .masks import derived_mask, loose_mask
+from .motions import Array, folds, grid, random_region
+
+# A thing that lies inside the mask so far is expected to move as a whole instead (`layers`).
+HELD = 0.85
+
+
+def pull(rng: np.random.Generator, height: int, width: int, cut: Array | None) -> tuple[Array, Array, Array] | None:
+    """(field [H, W, 2] backward, mask [H, W], drags [N, 4] that it fulfils exactly), pixels; None where none fits.
+
+    cut: bool [H, W], the picture's main object, at which most drags begin, unless the mask holds all of it."""
+    drags, pins = _drags(rng, height, width, cut)
+    if rng.random() < 0.65:
+        mask = derived_mask(np.concatenate([drags, np.tile(pins, 2)]), height, width)
+    else:
+        mask = _painted(rng, drags, height, width)
+    if cut is not None and cut.any() and mask[cut].mean() > HELD and rng.random() < 0.8:
+        return None
+    field = _eased(rng, drags, pins, mask)
+    for _ in range(5):
+        if not folds(field):
+            break
+        field = 0.75 * field
+    else:
+        return None
+    targets = np.floor(drags[:, 2:]).astype(int)
+    moves = np.array([field[y, x] for x, y in targets], np.float32).reshape(-1, 2)
+    if np.hypot(*moves.T).max(initial=0) < max(1.5, 0.015 * min(height, width)):
+        return None
+    targets = targets.astype(np.float32) + 0.5
+    exact = np.concatenate([targets + moves, targets], 1)
+    inside = ((exact[:, :2] >= 0) & (exact[:, :2] < [width, height])).all(1)
+    still = [p for p in pins if np.hypot(*field[int(p[1]), int(p[0])]) < 0.3]
+    exact = np.concatenate([exact[inside], np.tile(np.array(still, np.float32).reshape(-1, 2), 2)])
+    return None if not inside.any() else (field, mask, exact[rng.permutation(len(exact))].astype(np.float32))
+
+
+def _drags(rng: np.random.Generator, height: int, width: int, cut: Array | None) -> tuple[Array, Array]:
+    """Drags [N, 4] wished for, mostly one, further ones beside it, and pins [M, 2]; all inside the picture."""
+    side = min(height, width)
+    low, high = np.array([1.0, 1.0]), np.array([width - 2.0, height - 2.0])
+
+    def within(point: Array) -> Array:
+        return np.clip(point, low, high)
+
+    if cut is not None and cut.any() and rng.random() < 0.8:
+        ys, xs = np.nonzero(cut)
+        k = int(rng.integers(len(xs)))
+        handle = np.array([xs[k] + 0.5, ys[k] + 0.5])
+    else:
+        handle = np.array([width * rng.uniform(0.1, 0.9), height * rng.uniform(0.1, 0.9)])
+    length = side * float(np.exp(rng.uniform(np.log(0.05), np.log(0.4))))
+    angle = rng.uniform(0, 2 * np.pi)
+    drags, pins = [], []
+    for index in range(int(rng.choice([1, 2, 3, 4], p=[0.65, 0.2, 0.1, 0.05]))):
+        if index:
+            around = rng.uniform(0, 2 * np.pi)
+            handle = handle + side * rng.uniform(0.08, 0.3) * np.array([np.cos(around), np.sin(around)])
+            angle += np.pi if rng.random() < 0.2 else rng.normal(0, 0.35)
+            length *= rng.uniform(0.6, 1.3)
+        target = handle + length * np.array([np.cos(angle), np.sin(angle)])
+        drags.append(np.concatenate([within(handle), within(target)]))
+    if rng.random() < 0.3:
+        for _ in range(int(rng.integers(1, 3))):
+            around = rng.uniform(0, 2 * np.pi)
+            away = (length + side * rng.uniform(0.05, 0.2)) * np.array([np.cos(around), np.sin(around)])
+            pin = within(drags[0][2:] + away)
+            if all(np.hypot(*(pin - d[2:])) > 0.08 * side for d in drags):
+                pins.append(np.floor(pin) + 0.5)
+    return np.array(drags, np.float32), np.array(pins, np.float32).reshape(-1, 2)
+
+
+def _painted(rng: np.random.Generator, drags: Array, height: int, width: int) -> Array:
+    """A mask painted loosely around the drags, or around some part that they begin in."""
+    x, side = grid(height, width), min(height, width)
+    core = np.zeros((height, width), np.float32)
+    radius = side * rng.uniform(0.05, 0.15)
+    for hx, hy, tx, ty in drags:
+        for share in np.linspace(0, 1, 6):
+            core[np.hypot(x[..., 0] - hx - share * (tx - hx), x[..., 1] - hy - share * (ty - hy)) < radius] = 1
+    if rng.random() < 0.4:
+        region = random_region(rng, height, width)
+        core[np.hypot(x[..., 0] - drags[0, 0], x[..., 1] - drags[0, 1]) < region.length] = 1
+    return loose_mask(rng, core, spread=(0.04, 0.25))
+
+
+def _eased(rng: np.random.Generator, drags: Array, pins: Array, mask: Array) -> Array:
+    """Backward field [H, W, 2]: every drag's own motion (a little turn and zoom included), weighted by nearness, with
+    the border and the pins as places of no motion."""
+    height, width = mask.shape
+    x, side = grid(height, width), min(mask.shape)
+    power, soft = rng.uniform(0.8, 1.7), side * rng.uniform(0.02, 0.09)
+    firm = side * rng.uniform(0, 0.08)
+    rest = np.pad((mask > 0.5).astype(np.uint8), 1, mode="edge")
+    for px, py in pins:
+        rest[int(py) + 1, int(px) + 1] = 0
+    # the picture's own edges hold nothing
+    depth = cv2.distanceTransform(rest, cv2.DIST_L2, 5)[1:-1, 1:-1] if rest.min() == 0 else np.full(mask.shape, side)
+    total = rng.uniform(0.4, 2.0) / (depth**2 + soft**2) ** power
+    moved = np.zeros((height, width, 2))
+    turn, zoom = rng.normal(0, 0.15, len(drags)), rng.normal(0, 0.1, len(drags))
+    if rng.random() < 0.5:
+        turn, zoom = 0 * turn, 0 * zoom
+    for (hx, hy, tx, ty), angle, grow in zip(drags, turn, zoom, strict=True):
+        away = x - np.array([tx, ty], np.float32)
+        distance = np.maximum(0, np.hypot(away[..., 0], away[..., 1]) - firm)
+        weight = 1 / (distance**2 + soft**2) ** power
+        swung = np.stack([-away[..., 1], away[..., 0]], -1) * angle + away * grow
+        swung *= np.exp(-((distance / (0.25 * side)) ** 2))[..., None]
+        moved += weight[..., None] * (np.array([hx - tx, hy - ty]) + swung)
+        total = total + weight
+    field = moved / total[..., None]
+    field = cv2.GaussianBlur(field, (0, 0), side * rng.uniform(0.008, 0.025))
+    ease = np.clip(depth / (side * rng.uniform(0.02, 0.12)), 0, 1)
+    return (field * (ease * ease * (3 - 2 * ease))[..., None]).astype(np.float32)
