@@ -15,6 +15,7 @@ from tug.trainer import TrainConfig
 
 KINDS = {
     "field": (FieldStageConfig, FieldConfig),
+    "pull": (FieldStageConfig, FieldConfig),
     "autoencoder": (AutoencoderStageConfig, AutoencoderConfig),
     "drag": (DragStageConfig, DragConfig),
 }

@@ -32,9 +32,11 @@ class StandIn(Bundle):
         self.precision = precision
         self.alphas = alphas().double().numpy()
         self.seen: list[float] = []
+        self.fields: list[str] = []
 
     def run(self, name: str, store: dict) -> None:
-        if name == "field":
+        if name in ("field", "pull"):
+            self.fields.append(name)
             h, w = (side // 4 for side in store["image"].shape[2:])
             store["field"] = np.zeros((1, 2, h, w), np.float32)
             store["field"][:, 0] = -SHIFT
@@ -54,6 +56,17 @@ class StandIn(Bundle):
 def photo() -> np.ndarray:
     rng = np.random.default_rng(0)
     return np.kron(rng.integers(20, 230, (32, 32, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+
+
+def test_a_network_for_pulls_is_asked_where_no_mask_was_painted(photo):
+    bundle, mask, drags = StandIn(), np.ones((128, 128), np.float32), np.array([[40, 60, 56, 60]], np.float32)
+    bundle.edit(photo, mask, drags, [1], painted=False)
+    cost = bundle.gflop(4)
+    bundle.manifest["graphs"]["pull"] = {"gflop": 1.0}
+    bundle.edit(photo, mask, drags, [1], painted=False)
+    bundle.edit(photo, mask, drags, [1])
+    assert bundle.fields == ["field", "pull", "field"]
+    assert bundle.gflop(4) == cost  # an edit runs one of the two
 
 
 def test_an_edit_changes_the_mask_only_and_walks_down_the_timesteps(photo):

@@ -12,7 +12,7 @@ from tug.attention import PointAttention, PointProjection
 from tug.autoencoder import Decoder, Encoder
 from tug.cases import synthetic_case
 from tug.export import GRAPHS, build_networks, export_bundle
-from tug.fieldnet import Fields
+from tug.fieldnet import FieldNet, Fields
 from tug.pipeline import edit
 from tug.stage_autoencoder import normalise
 from tug.stage_field import field_loss, pack
@@ -122,6 +122,29 @@ def test_a_bundle_gives_its_weights_back(tmp_path) -> None:
     assert load_weights(fresh, tmp_path) == list(GRAPHS)
     for key, value in networks.state_dict().items():
         assert torch.equal(fresh.state_dict()[key], value), key
+
+
+def test_a_network_for_pulls_is_stored_in_eight_bits_and_read_back(tmp_path) -> None:
+    networks = _randomised()
+    networks["pull"] = _randomised()["field"]
+    with torch.no_grad():
+        networks["pull"].follow.stem.weight.mul_(2)  # another network than the field's
+    exact = {key: value.clone() for key, value in networks["pull"].state_dict().items()}
+    stored = export_bundle(networks, tmp_path)["graphs"]  # raises where ONNX Runtime differs
+    assert stored["pull"]["bytes"] < stored["field"]["bytes"]
+    fresh = torch.nn.ModuleDict({"pull": FieldNet(FIELD)})
+    load_weights(fresh, tmp_path)
+    for key, value in fresh["pull"].state_dict().items():
+        assert torch.allclose(value, networks["pull"].state_dict()[key], atol=1e-7), key
+        assert (value - exact[key]).abs().max() <= exact[key].abs().max() / 250, key
+
+
+def test_a_network_for_pulls_begins_as_the_field(tmp_path) -> None:
+    networks = _randomised()
+    export_bundle(networks, tmp_path)
+    fresh = torch.nn.ModuleDict({"pull": FieldNet(FIELD)})
+    assert load_weights(fresh, tmp_path) == ["pull"]
+    assert torch.equal(fresh["pull"].follow.stem.weight, networks["field"].follow.stem.weight)
 
 
 def test_edit_is_seeded_and_keeps_what_is_outside_the_mask() -> None:

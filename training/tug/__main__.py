@@ -45,7 +45,7 @@ def _plan(args: argparse.Namespace) -> Plan:
     return Plan(dataclasses.replace(train, **given), tables, args.config)
 
 
-def _train_field(args: argparse.Namespace) -> None:
+def _train_field(args: argparse.Namespace, name: str = "field") -> None:
     from .fieldnet import FieldConfig
     from .photos import add_frames, load_album
     from .stage_field import FieldStage, FieldStageConfig
@@ -58,8 +58,15 @@ def _train_field(args: argparse.Namespace) -> None:
     if config.real > 0 and (args.data / "videos").is_dir():
         add_frames(album, args.data)
         pairs = training_pairs(args.data / "videos", args.runs / "cache")
-    stage = FieldStage(album, config, plan.network(FieldConfig), pairs=pairs)
-    train(stage, plan.train, args.runs / "field", args.warm)
+    stage = FieldStage(album, config, plan.network(FieldConfig), pairs=pairs, name=name)
+    warm = args.warm
+    if name == "pull" and warm is None and (args.runs / "field" / "state.pt").exists():
+        warm = args.runs / "field" / "state.pt"
+    train(stage, plan.train, args.runs / name, warm)
+
+
+def _train_pull(args: argparse.Namespace) -> None:
+    _train_field(args, "pull")
 
 
 def _train_autoencoder(args: argparse.Namespace) -> None:
@@ -149,6 +156,7 @@ def main() -> None:
         command.set_defaults(run=run)
 
     stage("field", _train_field)
+    stage("pull", _train_pull)
     stage("autoencoder", _train_autoencoder)
     stage("drag", _train_drag)
     command = commands.add_parser("normalise", help="latents to unit variance, once, after the autoencoder's training")

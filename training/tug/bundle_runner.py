@@ -88,8 +88,12 @@ class Bundle:
 
     def gflop(self, steps: int) -> float:
         """Of one 512×512 edit."""
-        cost = {name: graph["gflop"] for name, graph in self.manifest["graphs"].items()}
+        # an edit runs one of the two field networks
+        cost = {name: graph["gflop"] for name, graph in self.manifest["graphs"].items() if name != "pull"}
         return sum(cost.values()) + (steps - 1) * cost["denoiser"]
+
+    def _field_network(self, painted: bool) -> str:
+        return "field" if painted or "pull" not in self.manifest["graphs"] else "pull"
 
     def run(self, name: str, store: dict[str, Array]) -> None:
         session = self.sessions[name]
@@ -106,8 +110,9 @@ class Bundle:
             scale = min(least / min(height, width), (1.5 * rules["area"] / (height * width)) ** 0.5)
         return tuple(max(least, round(side * scale / multiple) * multiple) for side in (height, width))
 
-    def prepare(self, photo: Array, mask: Array, drags: Array) -> Scene:
-        """photo uint8 [h, w, 3], mask [h, w] (1 = may change), drags [N, 4] photo pixels."""
+    def prepare(self, photo: Array, mask: Array, drags: Array, painted: bool = True) -> Scene:
+        """photo uint8 [h, w, 3], mask [h, w] (1 = may change), drags [N, 4] photo pixels; painted: whether the mask was
+        painted, and not derived from the drags."""
         h, w = photo.shape[:2]
         height, width = self.work_size(h, w)
         scale = (width / w, height / h)
@@ -120,7 +125,7 @@ class Bundle:
         }
         # bundles whose field network is not asked how much follows a drag have no list
         store["follow"] = np.array(self.manifest.get("field", {}).get("follow", [0.0])[:1], np.float32)
-        for name in ("field", "encoder", "appearance"):
+        for name in (self._field_network(painted), "encoder", "appearance"):
             self.run(name, store)
         latent = torch.from_numpy(store["latent"])
         small_field = torch.nn.functional.interpolate(
@@ -193,9 +198,11 @@ class Bundle:
         own = scene.photo.astype(np.float32)
         return np.clip(np.rint(own + alpha * (picture - own)), 0, 255).astype(np.uint8)
 
-    def edit(self, photo: Array, mask: Array, drags: Array, steps: list[int], seed: int = 0) -> dict[int, Edited]:
+    def edit(
+        self, photo: Array, mask: Array, drags: Array, steps: list[int], seed: int = 0, painted: bool = True
+    ) -> dict[int, Edited]:
         """The same edit at several numbers of steps; everything before the sampling is done once."""
-        scene = self.prepare(photo, mask, drags)
+        scene = self.prepare(photo, mask, drags, painted)
         warped = self._blend(scene, warp(photo, scene.field).astype(np.float32))
         edits = {}
         for count in steps:

@@ -23,8 +23,6 @@ from .pulls import pull
 
 # share of training cases in which something is pinned: four in five of the drags that people draw have a pin
 PINNED = 0.6
-# share of moved objects whose mask is the one that the product derives from the drags, where that holds what changes
-DERIVED = 0.5
 
 
 @dataclass
@@ -32,7 +30,8 @@ class Case:
     """source, target: uint8 [H, W, 3] RGB; mask: float32 [H, W], 1 = may change; drags: float32 [N, 4] (handle x, y,
     target x, y); field: float32 [H, W, 2] backward, pixels; visible: float32 [H, W], 1 = the source shows it;
     forward: float32 [H, W, 2], where each source place goes; known: float32 [H, W], 1 = that is known, None =
-    everywhere; real: whether the target's hidden part is a photograph's."""
+    everywhere; real: whether the target's hidden part is a photograph's; painted: whether the mask was painted, and not
+    derived from the drags."""
 
     source: Array
     mask: Array
@@ -43,6 +42,7 @@ class Case:
     forward: Array | None = None
     real: bool = True
     known: Array | None = None
+    painted: bool = True
 
 
 def fit(photo: Array, height: int, width: int) -> Array:
@@ -130,24 +130,21 @@ def synthetic_case(
             case = deform_in_place(rng, source, own)
         else:
             parts = layers.moved_object(rng, source, own, other, other_cut, painted)
-            case = (
-                None
-                if parts is None
-                else _layer_case(rng, *parts, layers.what_changes(*parts), PINNED, DERIVED if pulls > 0 else 0)
-            )
+            case = None if parts is None else _layer_case(rng, *parts, layers.what_changes(*parts), PINNED, pulls > 0)
         if case is not None:
             return case
     return _still(source)
 
 
 def _layer_case(
-    rng: np.random.Generator, pair: layers.Pair, core: Array, pinned: float, derived: float = 0.0
+    rng: np.random.Generator, pair: layers.Pair, core: Array, pinned: float, derived: bool = False
 ) -> Case | None:
+    """derived: whether the mask is the one that the engine derives from the drags, where that holds what changes."""
     mask = loose_mask(rng, core, spread=(0.02, 0.25))
     drags = sample_drags(rng, pair.field, pair.moving, mask, pinned)
     if drags is None:
         return None
-    if rng.random() < derived:
+    if derived:
         wide = derived_mask(drags, *core.shape)
         if wide[core > 0.5].mean() > 0.97:
             mask = np.maximum(wide, core)

@@ -1,6 +1,8 @@
-"""Networks → a bundle folder: five ONNX graphs, their sizes, hashes and GFLOP, and bundle.json (format 1).
+"""Networks → a bundle folder: ONNX graphs, their sizes, hashes and GFLOP, and bundle.json (format 1).
 
-Weights are rounded to fp16 on the way (see `weights`); `quantise` adds the int8 graphs afterwards.
+There are five networks, and a sixth one if it was trained: `pull`, which takes the field's place where no mask was
+painted. Weights are rounded on the way (see `weights`), to fp16, the sixth one's to eight bits; `quantise` adds the
+int8 graphs afterwards.
 
 The engine keeps a store of named tensors; each graph takes its inputs from it and puts its outputs into it by name, so
 the names below are the contract. Every graph is checked against PyTorch at two sizes before the bundle is written.
@@ -22,7 +24,7 @@ from torch import Tensor, nn
 from . import schedule
 from .autoencoder import DECODER_REACH, AutoencoderConfig, Decoder, Encoder, fetch
 from .dragnet import AppearanceEncoder, Denoiser, DragConfig
-from .fieldnet import FOLLOW, FieldConfig, FieldNet
+from .fieldnet import FOLLOW, PULL, FieldConfig, FieldNet
 from .weights import load_weights, pack_graph, round_weights
 
 FETCHED = ("image", "skip_2", "skip_4")
@@ -37,6 +39,7 @@ GRAPHS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "decoder": (["latent_out", *(f"{name}_warped" for name in FETCHED), "mask", "visibility"], ["picture"]),
 }
+STORED_BITS = {"pull": 8}
 DOWNSCALE = {"image": 1, "mask": 1, "picture": 1, "skip_2": 2, "field": 4, "visibility": 4, "prior": 4, "skip_4": 4}
 DOWNSCALE |= {f"{name}_warped": DOWNSCALE[name] for name in FETCHED}
 DOWNSCALE |= {name: 8 for name in ("latent", "sample", "warped", "latent_out", "x0")}
@@ -62,6 +65,9 @@ def build_networks(
 def load_runs(runs: Path) -> nn.ModuleDict:
     """The bundle's networks with the averaged weights of every stage that `runs` holds."""
     networks = build_networks()
+    if (runs / "pull" / "state.pt").exists():
+        networks["pull"] = FieldNet(PULL)
+        load_weights(nn.ModuleDict({"pull": networks["pull"]}), runs / "pull" / "state.pt")
     for stage in ("field", "ae", "drag"):
         file = runs / stage / "normalised.pt"
         file = file if file.exists() else runs / stage / "state.pt"
@@ -93,7 +99,7 @@ def example_store(networks: nn.ModuleDict, height: int, width: int, drags: int, 
         "point_scale": torch.ones(1),
     }
     store["image"] = torch.nn.functional.interpolate(store["image"], size=(height, width), mode="bicubic").clamp(-1, 1)
-    for name, (inputs, outputs) in GRAPHS.items():
+    for name in GRAPHS:
         if name == "denoiser":
             store["warped"] = normal(*store["latent"].shape)
             store["sample"] = normal(*store["latent"].shape)
@@ -101,16 +107,24 @@ def example_store(networks: nn.ModuleDict, height: int, width: int, drags: int, 
             store["latent_out"] = store["x0"]
             warped = fetch(*(store[key] for key in FETCHED), store["field"])
             store |= {f"{key}_warped": value for key, value in zip(FETCHED, warped, strict=True)}
-        with torch.no_grad():
-            result = networks[name](*(store[key] for key in inputs))
-        result = result if isinstance(result, tuple) else (result,)
-        store |= dict(zip(outputs, result, strict=True))
+        store |= _outputs(networks[name], name, store)
     return store
+
+
+def _ports(name: str) -> tuple[list[str], list[str]]:
+    return GRAPHS["field" if name == "pull" else name]
+
+
+@torch.no_grad()
+def _outputs(network: nn.Module, name: str, store: dict[str, Tensor]) -> dict[str, Tensor]:
+    inputs, outputs = _ports(name)
+    result = network(*(store[key] for key in inputs))
+    return dict(zip(outputs, result if isinstance(result, tuple) else (result,), strict=True))
 
 
 def export_graph(network: nn.Module, name: str, store: dict[str, Tensor], file: Path) -> None:
     """One graph with dynamic height, width and number of drags."""
-    inputs, outputs = GRAPHS[name]
+    inputs, outputs = _ports(name)
     axes = {}
     for key in inputs + outputs:
         if key == "drags":
@@ -132,17 +146,18 @@ def export_graph(network: nn.Module, name: str, store: dict[str, Tensor], file: 
             dynamo=False,
         )
     model = onnx.load(str(file))
-    pack_graph(model)
+    pack_graph(model, STORED_BITS.get(name, 16))
     onnx.checker.check_model(model)
     onnx.save(model, str(file))
 
 
 def check_graph(file: Path, name: str, store: dict[str, Tensor]) -> float:
-    """Largest relative error (max-norm over the output's range) of ONNX Runtime against the store's PyTorch outputs.
+    """Largest relative error (max-norm over the output's range) of ONNX Runtime against PyTorch's outputs, which are in
+    the store as the inputs are.
 
     One place in a thousand of the field is left out: where two answers of `turn_round` are equally good, rounding picks
     one, and a network that has hardly been trained folds often."""
-    inputs, outputs = GRAPHS[name]
+    inputs, outputs = _ports(name)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
@@ -153,7 +168,7 @@ def check_graph(file: Path, name: str, store: dict[str, Tensor]) -> float:
         if value.shape != truth.shape:
             raise ValueError(f"{name}.{key}: shape {value.shape} from ONNX Runtime, {truth.shape} from PyTorch")
         error = np.abs(value - truth) / (np.abs(truth).max() + 1e-6)
-        worst = max(worst, float(np.quantile(error, 0.999, method="higher") if name == "field" else error.max()))
+        worst = max(worst, float(np.quantile(error, 0.999, method="higher") if "prior" in outputs else error.max()))
     return worst
 
 
@@ -163,7 +178,7 @@ def count_gflop(network: nn.Module, name: str, store: dict[str, Tensor]) -> floa
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        network(*(store[key] for key in GRAPHS[name][0]))
+        network(*(store[key] for key in _ports(name)[0]))
     return counter.get_total_flops() / 1e9
 
 
@@ -173,14 +188,15 @@ def export_bundle(
     """Writes the graphs and bundle.json into `folder` and returns the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     networks = networks.float().cpu().eval()
-    round_weights(networks)
+    for key, network in networks.items():
+        round_weights(network, STORED_BITS.get(key, 16))
     first = example_store(networks, 512, 512, 3)
     second = example_store(networks, 384, 704, 11, seed=1)
     graphs = {}
     for key, network in networks.items():
         file = folder / f"{key}.onnx"
         export_graph(network, key, first, file)
-        errors = [check_graph(file, key, store) for store in (first, second)]
+        errors = [check_graph(file, key, store | _outputs(network, key, store)) for store in (first, second)]
         if max(errors) > 5e-3:
             raise ValueError(f"{key}: ONNX Runtime differs from PyTorch by {max(errors):.2e}")
         content = file.read_bytes()

@@ -38,7 +38,6 @@ from .geometry import (
 SCALE = 4
 # What is added to the logit of following, by candidate: as trained first, then other answers to what belongs to a drag.
 FOLLOW = (0.0, 2.5, -2.0, 1.25)
-STEADY_RADIUS, STEADY_EDGE = 2, 0.4  # how the field is steadied (`geometry.steadied`), net pixels and their square
 # What follows the drags' rigid motion but for this share of it goes so far of the rest of the way with it, where
 # between these two shares of the mask are left by what lands elsewhere: then a thing moves, and things are stiff.
 NEARLY, STIFFNESS, VACATED = 0.3, 0.7, (0.01, 0.06)
@@ -57,6 +56,12 @@ class FieldConfig:
     border: float = 0.25  # weight of the mask's border in the interpolation
     reach: float = 4.0  # net pixels around a target in which the misfit is corrected
     rounds: int = 3  # fixed-point rounds of `turn_round`
+    # how the field is steadied, time after time: radius and edge of `geometry.steadied`, net px and their square
+    steady: tuple[tuple[int, float], ...] = ((2, 0.4),)
+
+
+# Of the network for drags without a painted mask: nothing shall break, so that what a drag leaves is stretched.
+PULL = FieldConfig(steady=((2, 30.0), (4, 30.0)))
 
 
 class Fields(NamedTuple):
@@ -136,7 +141,9 @@ class FieldNet(nn.Module):
         near = (1.5 * disks(to_target, self.config.reach)).clamp(max=1)
         known = torch.maximum(((0.5 - belief) / 0.4).clamp(0, 1), near)
         inwards = (mask_depth(mask) / RIM).clamp(max=1)
-        field = steadied(push_pull(fields.field, known), mask, STEADY_RADIUS, STEADY_EDGE)
+        field = push_pull(fields.field, known)
+        for radius, edge in self.config.steady:
+            field = steadied(field, mask, radius, edge)
         field = field * inwards.square() * (3 - 2 * inwards)
         field = self._exact(field, targets, handles - targets, to_target, mask)
         return field, 1 - mask.clamp(0, 1) * holes(belief * (1 - near), fields.lost, mask)

@@ -1,8 +1,7 @@
 """What a drag does to a thing that does not come off: skin, cloth, a head on its neck, a wall.
 
 The place that is dragged follows, what lies around follows less and less, and at the mask's border and at pins nothing
-moves. Nothing is torn, so everything stays visible. With masks as the product derives them, this is what most single
-drags of people who paint no mask come to.
+moves. Nothing is torn, so everything stays visible. Who paints no mask and drags something large expects this.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .masks import derived_mask, loose_mask
-from .motions import Array, folds, grid, random_region
+from .masks import derived_mask
+from .motions import Array, folds, grid
 
 # A thing that lies inside the mask so far is expected to move as a whole instead (`layers`).
 HELD = 0.85
@@ -22,10 +21,7 @@ def pull(rng: np.random.Generator, height: int, width: int, cut: Array | None) -
 
     cut: bool [H, W], the picture's main object, at which most drags begin, unless the mask holds all of it."""
     drags, pins = _drags(rng, height, width, cut)
-    if rng.random() < 0.65:
-        mask = derived_mask(np.concatenate([drags, np.tile(pins, 2)]), height, width)
-    else:
-        mask = _painted(rng, drags, height, width)
+    mask = derived_mask(np.concatenate([drags, np.tile(pins, 2)]), height, width)
     if cut is not None and cut.any() and mask[cut].mean() > HELD and rng.random() < 0.8:
         return None
     field = _eased(rng, drags, pins, mask)
@@ -80,20 +76,6 @@ def _drags(rng: np.random.Generator, height: int, width: int, cut: Array | None)
             if all(np.hypot(*(pin - d[2:])) > 0.08 * side for d in drags):
                 pins.append(np.floor(pin) + 0.5)
     return np.array(drags, np.float32), np.array(pins, np.float32).reshape(-1, 2)
-
-
-def _painted(rng: np.random.Generator, drags: Array, height: int, width: int) -> Array:
-    """A mask painted loosely around the drags, or around some part that they begin in."""
-    x, side = grid(height, width), min(height, width)
-    core = np.zeros((height, width), np.float32)
-    radius = side * rng.uniform(0.05, 0.15)
-    for hx, hy, tx, ty in drags:
-        for share in np.linspace(0, 1, 6):
-            core[np.hypot(x[..., 0] - hx - share * (tx - hx), x[..., 1] - hy - share * (ty - hy)) < radius] = 1
-    if rng.random() < 0.4:
-        region = random_region(rng, height, width)
-        core[np.hypot(x[..., 0] - drags[0, 0], x[..., 1] - drags[0, 1]) < region.length] = 1
-    return loose_mask(rng, core, spread=(0.04, 0.25))
 
 
 def _eased(rng: np.random.Generator, drags: Array, pins: Array, mask: Array) -> Array:

@@ -58,7 +58,7 @@ def bundle_results(
     bundle: Bundle, case: Case, steps: list[int], fields: bool = True, seed: int = 0
 ) -> dict[str, Result]:
     """The bundle's edits at several steps and, with `fields`, its interpolated prior and its field as plain warps."""
-    edits = bundle.edit(case.source, case.mask, case.drags, steps, seed)
+    edits = bundle.edit(case.source, case.mask, case.drags, steps, seed, case.painted)
     results = {}
     if fields:
         first = next(iter(edits.values()))

@@ -32,7 +32,7 @@ class FieldStageConfig:
     sizes: tuple[tuple[int, int], ...] = ((96, 96), (80, 112), (112, 80), (128, 128))
     in_place: float = 0.45
     painted: float = 0.6
-    pulls: float = 0.3
+    pulls: float = 0.0
     real: float = 0.15
     max_drags: int = 12
 
@@ -138,6 +138,8 @@ def field_loss(fields: Fields, batch: Batch) -> tuple[Tensor, dict[str, float]]:
 
 
 class FieldStage:
+    """Trains a field network under `name`: `field`, or `pull`, which is for drags without a painted mask."""
+
     def __init__(
         self,
         album: Album,
@@ -145,12 +147,14 @@ class FieldStage:
         network: FieldConfig,
         seed: int = 0,
         pairs: list[Case] | None = None,
+        name: str = "field",
     ) -> None:
         cv2.setNumThreads(1)
         self.album, self.config, self.seed, self.pairs = album, config, seed, pairs or []
         self.pasteable = album.with_objects()
         torch.manual_seed(seed)
-        self.networks = nn.ModuleDict({"field": FieldNet(network)})
+        self.name = name
+        self.networks = nn.ModuleDict({name: FieldNet(network)})
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         rng = np.random.default_rng((self.seed, 1, step))
@@ -166,5 +170,5 @@ class FieldStage:
         return draw_case(rng, self.album, self.pasteable, size, config.in_place, config.painted, config.pulls)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
-        fields = self.networks["field"].at_net_size(batch["source"], batch["mask"], batch["drags"])
+        fields = self.networks[self.name].at_net_size(batch["source"], batch["mask"], batch["drags"])
         return field_loss(fields, batch)

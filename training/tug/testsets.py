@@ -71,7 +71,7 @@ def load_single_cases(data: Path, file: Path = EVAL / "user_drags.json") -> Iter
         drags = item.case.drags
         first = drags[np.hypot(*(drags[:, 2:] - drags[:, :2]).T) > 0][:1]
         mask = derived_mask(first, *item.case.mask.shape)
-        yield Item(item.name, item.group, Case(item.case.source, mask, first), item.note)
+        yield Item(item.name, item.group, Case(item.case.source, mask, first, painted=False), item.note)
 
 
 def load_synthetic(data: Path, name: str, count: int | None = None) -> Iterator[Item]:

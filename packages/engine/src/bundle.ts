@@ -48,7 +48,7 @@ export const LIGHTNINGDRAG_GRAPHS = [
   'unet_lcm',
   'vae_decoder',
 ] as const;
-export type GraphName = (typeof GRAPHS)[number] | (typeof LIGHTNINGDRAG_GRAPHS)[number];
+export type GraphName = (typeof GRAPHS)[number] | 'pull' | (typeof LIGHTNINGDRAG_GRAPHS)[number];
 export type GraphFiles = Readonly<Partial<Record<GraphName, string>>>;
 
 const common = {
@@ -117,7 +117,15 @@ const warp = z.object({
     prediction: z.literal('x0'),
     timesteps: z.record(z.string().regex(/^\d+$/), timesteps),
   }),
-  graphs: z.object({ field: graph, encoder: graph, appearance: graph, denoiser: graph, decoder: graph }),
+  graphs: z.object({
+    field: graph,
+    /** takes the field's place where no mask was painted, so that nothing says what comes off; left out = the field does */
+    pull: graph.optional(),
+    encoder: graph,
+    appearance: graph,
+    denoiser: graph,
+    decoder: graph,
+  }),
 });
 
 const lightningDrag = z.object({

@@ -65,7 +65,7 @@ export async function* runEdit(
   if (box === undefined)
     throw new EngineError('BAD_INPUT', 'the mask lets nothing change: paint what may change white');
   const view = planView(photo, reachOf(box, drags), machine.bundle.size);
-  const frame = await clock.time('mask', () => makeFrame(mask, view, box));
+  const frame = await clock.time('mask', () => makeFrame(mask, view, box, painted !== undefined));
   const seen = drags.filter((d) => within(d, view.region));
   const { trainedPairs } = machine.bundle.options;
   const stages = splitStages(seen.length > 0 ? seen : drags, settings, diagonal(sizeOf(view.region)), trainedPairs);

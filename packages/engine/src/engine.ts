@@ -10,7 +10,7 @@ import { fillHoles } from './fill.js';
 import { wholeOf } from './geometry.js';
 import { lightningDragFamily } from './lightningdrag/family.js';
 import { gaussian } from './noise.js';
-import { encodePng } from './png.js';
+import { encodeMask, encodePng } from './png.js';
 import { precisionFor } from './precision.js';
 import type { Photo } from './raster.js';
 import { type Observer, openRuntime, type Runtime } from './runtime.js';
@@ -101,7 +101,10 @@ export async function openObservedEngine(bundleDir: string, options: OpenOptions
   }
 
   if (options.warmUp === true) {
-    for await (const _ of edit(await tinyEdit())) void _;
+    for await (const _ of edit(await tinyEdit(false))) void _;
+    if (bundle.family === 'warp' && bundle.graphs.pull !== undefined) {
+      for await (const _ of edit(await tinyEdit(true))) void _;
+    }
     if (bundle.family === 'warp' && bundle.holes !== undefined) await fillSomething();
   }
   return {
@@ -137,9 +140,11 @@ async function fillSomething(): Promise<void> {
   await fillHoles(picture, hole, new Uint8Array(pixels), size, wholeOf(size), async () => undefined);
 }
 
-/** An edit of nothing, small and quick. */
-async function tinyEdit(): Promise<EditInput> {
+/** An edit of nothing, small and quick, with or without a mask. */
+async function tinyEdit(painted: boolean): Promise<EditInput> {
   const size = { width: 256, height: 256 };
   const image = await encodePng(new Uint8Array(size.width * size.height * 3).fill(128), size, 3);
-  return { image, drags: [{ handle: { x: 100, y: 128 }, target: { x: 140, y: 128 } }], seed: 0 };
+  const drags = [{ handle: { x: 100, y: 128 }, target: { x: 140, y: 128 } }];
+  const mask = new Uint8Array(size.width * size.height).fill(1);
+  return { image, drags, seed: 0, ...(painted ? { mask: encodeMask(mask, size) } : {}) };
 }

@@ -37,6 +37,8 @@ export interface Frame {
   readonly box: Rect;
   /** [H, W], 1 = may change */
   readonly mask: Float32Array;
+  /** the mask was painted, and not derived from the drags */
+  readonly painted: boolean;
 }
 
 export interface Scene {
@@ -128,8 +130,8 @@ export interface Family {
   finish(machine: Machine, x: Float32Array, x0: Float32Array, settings: Settings, alpha: number): Float32Array;
 }
 
-export function makeFrame(mask: Mask, view: View, box: Rect): Frame {
-  return { view, box, mask: workMask(mask, view, box) };
+export function makeFrame(mask: Mask, view: View, box: Rect, painted: boolean): Frame {
+  return { view, box, mask: workMask(mask, view, box), painted };
 }
 
 /** What every family starts from: the region at work size, the mask, and the drags in work pixels. */

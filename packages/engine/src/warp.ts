@@ -1,6 +1,6 @@
 /**
  * The warp family: a field network tells where every pixel comes from, and a denoiser that predicts x̂_0 mends what the warp leaves.
- * Graphs field, encoder, appearance, denoiser, decoder; see edit.ts for their tensors.
+ * Graphs field (or pull), encoder, appearance, denoiser, decoder; see edit.ts for their tensors.
  */
 import type { WarpBundle } from './bundle.js';
 import { EngineError } from './errors.js';
@@ -48,6 +48,19 @@ export function checkReach(bundle: Pick<WarpBundle, 'name' | 'decoder'>, decoder
   );
 }
 
+/**
+ * Which network says what follows the drags, and how much of it. A painted mask tells what is meant; without one nothing shall be torn
+ * off at first, and the candidates after the first are what the field's own network makes of it.
+ */
+export function fieldNetwork(
+  { field: { follow }, graphs }: Pick<WarpBundle, 'field' | 'graphs'>,
+  painted: boolean,
+  answer: number,
+): { graph: 'field' | 'pull'; follow: number | undefined } {
+  if (painted || graphs.pull === undefined) return { graph: 'field', follow: follow?.[answer] };
+  return { graph: answer === 0 ? 'pull' : 'field', follow: follow?.[Math.max(0, answer - 1)] };
+}
+
 export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[]): Family {
   checkReach(bundle, decoderInputs);
   const beside = decoderInputs.filter((name) => name !== 'latent_out');
@@ -60,9 +73,9 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
       const { store, drags } = await layScene(machine, frame, photo, photoDrags, key, clock);
       const points = drags.flatMap((d) => [d.handle.x, d.handle.y, d.target.x, d.target.y]);
       store.set('drags', { data: Float32Array.from(points), dims: [1, drags.length, 4] });
-      const follow = bundle.field.follow?.[answer];
+      const { graph, follow } = fieldNetwork(bundle, frame.painted, answer);
       if (follow !== undefined) store.set('follow', { data: Float32Array.of(follow), dims: [1] });
-      clock.add('field', await machine.runtime.run('field', store));
+      clock.add('field', await machine.runtime.run(graph, store));
       const cells = { height: work.height / bundle.field.downscale, width: work.width / bundle.field.downscale };
       const coarse = take(bundle, store, 'field', { channels: 2, ...cells });
       const visibility = take(bundle, store, 'visibility', { channels: 1, ...cells });

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { asEngineError } from '../src/errors.js';
 import { openEngine, readBundleInfo } from '../src/index.js';
-import { checkReach } from '../src/warp.js';
+import { checkReach, fieldNetwork } from '../src/warp.js';
 import { BUNDLE, collect, drag, picture, scratch } from './helpers.js';
 
 async function copyOfBundle() {
@@ -49,6 +49,21 @@ describe('a bundle', () => {
     expect(() => checkReach(bundle, ['latent_out', 'image', 'field'])).toThrow(/must not state decoder\.reach/);
     expect(() => checkReach(bundle, ['latent_out', 'image_warped'])).not.toThrow();
     expect(() => checkReach({ name: 'old' }, ['latent_out', 'image', 'field'])).not.toThrow();
+  });
+
+  it('has a network of its own for drags without a painted mask, or does without', () => {
+    const entry = { file: 'a.onnx', sha256: '', bytes: 1 };
+    const graphs = { field: entry, encoder: entry, appearance: entry, denoiser: entry, decoder: entry };
+    const field = { downscale: 4, follow: [0, 2.5, -2] };
+    const both = { field, graphs: { ...graphs, pull: entry } };
+    expect([0, 1, 2].map((answer) => fieldNetwork(both, false, answer))).toEqual([
+      { graph: 'pull', follow: 0 },
+      { graph: 'field', follow: 0 },
+      { graph: 'field', follow: 2.5 },
+    ]);
+    expect(fieldNetwork(both, true, 1)).toEqual({ graph: 'field', follow: 2.5 });
+    expect(fieldNetwork({ field, graphs }, false, 1)).toEqual({ graph: 'field', follow: 2.5 });
+    expect(fieldNetwork({ field: { downscale: 4 }, graphs }, false, 0)).toEqual({ graph: 'field', follow: undefined });
   });
 
   it('that is not there', async () => {

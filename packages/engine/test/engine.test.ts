@@ -77,6 +77,7 @@ describe('an edit', () => {
         .png()
         .toBuffer(),
       drags: [drag(165, 192, 285, 192), drag(195, 192, 315, 192)],
+      mask: await ellipse(w, h, 240, 192, 170, 120),
       seed: 3,
     });
     const { data, channels } = await pixels(image);
@@ -108,6 +109,21 @@ describe('an edit', () => {
   it('derives a mask from the drags and stays inside it', async () => {
     const { image, started } = await collect(engine, { image: photo, drags: [pull], seed: 7, ...quick });
     expect((await differences(photo, image, started.mask)).outside).toBe(0);
+  });
+
+  it('takes along what is around a drag where no mask was painted; then other candidates tear it off', async () => {
+    const drags = [drag(110, 128, 170, 116)];
+    const unpainted = { image: photo, drags, seed: 8, candidates: 2, ...quick };
+    const { started, candidates } = await collect(engine, unpainted);
+    const painted = await collect(engine, { image: photo, drags, mask: started.mask, seed: 8, ...quick });
+    const [soft, torn] = candidates.map((each) => each.image) as [Uint8Array, Uint8Array];
+    const apart = async (a: Uint8Array, b: Uint8Array): Promise<number> => {
+      const [one, two] = await Promise.all([pixels(a), pixels(b)]);
+      return one.data.reduce((sum, v, i) => sum + Math.abs(v - (two.data[i] as number)), 0) / one.data.length;
+    };
+    // the same mask, painted, is another question; the second candidate is its first answer
+    expect(await apart(soft, painted.image)).toBeGreaterThan(5 * (await apart(torn, painted.image)));
+    expect((await differences(photo, soft, started.mask)).outside).toBe(0);
   });
 
   it('extends the mask to a handle outside it, and says so', async () => {
