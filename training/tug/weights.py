@@ -52,7 +52,8 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(networks: nn.ModuleDict, path: Path) -> list[str]:
-    """Loads every network of `networks` that `path` has and leaves the others; returns the names of those loaded."""
+    """Loads every network of `networks` that `path` has and leaves the others; returns the names of those loaded. One
+    that begins as another (`BEGIN_AS`) takes that one's weights where `path` has none of its own."""
     weights, loaded = read(path), []
     for name, network in networks.items():
         own = _of(weights, name) or _of(weights, BEGIN_AS.get(name, name))
@@ -76,7 +77,7 @@ def round_weights(network: nn.Module, bits: int = 16) -> None:
     for name, parameter in network.named_parameters():
         if parameter.dim() >= 2 and parameter.numel() >= PACK_FROM:
             if bits == 8:
-                stored, scale = _eighths(parameter.numpy(force=True))
+                stored, scale = _in_eight_bits(parameter.numpy(force=True))
                 parameter.copy_(torch.from_numpy(stored * scale))
                 continue
             rounded = parameter.half().float()
@@ -85,7 +86,7 @@ def round_weights(network: nn.Module, bits: int = 16) -> None:
             parameter.copy_(rounded)
 
 
-def _eighths(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _in_eight_bits(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weights of whatever shape → int8 and the scale, a float for each output channel, that they are times."""
     across = tuple(range(1, value.ndim))
     scale = np.maximum(np.abs(value).max(across, keepdims=True), 1e-12).astype(np.float32) / np.float32(127)
@@ -101,7 +102,7 @@ def pack_graph(model: onnx.ModelProto, bits: int = 16) -> None:
         value = numpy_helper.to_array(tensor)
         if tensor.data_type == TensorProto.FLOAT and value.ndim >= 2 and value.size >= PACK_FROM:
             name, scaled = tensor.name, tensor.name + CAST_SUFFIX
-            stored, scale = _eighths(value) if bits == 8 else (value.astype(np.float16), None)
+            stored, scale = _in_eight_bits(value) if bits == 8 else (value.astype(np.float16), None)
             tensor.CopyFrom(numpy_helper.from_array(stored, name))
             renamed[name] = scaled
             cast = scaled if scale is None else name + "/cast"
