@@ -51,6 +51,7 @@ def _train_field(args: argparse.Namespace, name: str = "field") -> None:
     from .stage_field import FieldStage, FieldStageConfig
     from .trainer import train
     from .videos import training_pairs
+    from .weights import BEGIN_AS
 
     plan = _plan(args)
     config = plan.stage(FieldStageConfig)
@@ -59,10 +60,8 @@ def _train_field(args: argparse.Namespace, name: str = "field") -> None:
         add_frames(album, args.data)
         pairs = training_pairs(args.data / "videos", args.runs / "cache")
     stage = FieldStage(album, config, plan.network(FieldConfig), pairs=pairs, name=name)
-    warm = args.warm
-    if name == "pull" and warm is None and (args.runs / "field" / "state.pt").exists():
-        warm = args.runs / "field" / "state.pt"
-    train(stage, plan.train, args.runs / name, warm)
+    begin = args.runs / BEGIN_AS[name] / "state.pt" if name in BEGIN_AS else None
+    train(stage, plan.train, args.runs / name, args.warm or begin)
 
 
 def _train_pull(args: argparse.Namespace) -> None:

@@ -95,7 +95,8 @@ def pulled(rng: np.random.Generator, source: Array, cut: Array | None) -> Case |
     if found is None:
         return None
     field, mask, drags = found
-    return Case(source, mask, drags, warp(source, field), field, np.ones((height, width), np.float32), invert(field))
+    seen = np.ones((height, width), np.float32)
+    return Case(source, mask, drags, warp(source, field), field, seen, invert(field), painted=False)
 
 
 def synthetic_case(
@@ -112,9 +113,10 @@ def synthetic_case(
     """A training case on `photo` (uint8 [h, w, 3]), at `size` (H, W) or the photo's own.
 
     cut: the photo's main object, bool [h, w], if known; other, other_cut: a second photo whose object may be pasted
-    over this one; pulls: share of drags that take their surroundings along (see `pulls`); in_place: share of
-    deformations in place against objects moved over a still background, in the others; painted: share of the moved
-    objects that leave the untouched photo, the place behind them painted in (see `layers`).
+    over this one; pulls: share of drags that take their surroundings along (see `pulls`), and with any, masks of moved
+    objects are derived from the drags where that holds what changes; in_place: share of deformations in place against
+    objects moved over a still background, in the others; painted: share of the moved objects that leave the untouched
+    photo, the place behind them painted in (see `layers`).
     """
     height, width = size or photo.shape[:2]
     box = layers.random_crop(rng, photo.shape[:2], height, width)

@@ -39,6 +39,7 @@ GRAPHS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "decoder": (["latent_out", *(f"{name}_warped" for name in FETCHED), "mask", "visibility"], ["picture"]),
 }
+PORTS = GRAPHS | {"pull": GRAPHS["field"]}
 STORED_BITS = {"pull": 8}
 DOWNSCALE = {"image": 1, "mask": 1, "picture": 1, "skip_2": 2, "field": 4, "visibility": 4, "prior": 4, "skip_4": 4}
 DOWNSCALE |= {f"{name}_warped": DOWNSCALE[name] for name in FETCHED}
@@ -111,20 +112,16 @@ def example_store(networks: nn.ModuleDict, height: int, width: int, drags: int, 
     return store
 
 
-def _ports(name: str) -> tuple[list[str], list[str]]:
-    return GRAPHS["field" if name == "pull" else name]
-
-
 @torch.no_grad()
 def _outputs(network: nn.Module, name: str, store: dict[str, Tensor]) -> dict[str, Tensor]:
-    inputs, outputs = _ports(name)
+    inputs, outputs = PORTS[name]
     result = network(*(store[key] for key in inputs))
     return dict(zip(outputs, result if isinstance(result, tuple) else (result,), strict=True))
 
 
 def export_graph(network: nn.Module, name: str, store: dict[str, Tensor], file: Path) -> None:
     """One graph with dynamic height, width and number of drags."""
-    inputs, outputs = _ports(name)
+    inputs, outputs = PORTS[name]
     axes = {}
     for key in inputs + outputs:
         if key == "drags":
@@ -157,7 +154,7 @@ def check_graph(file: Path, name: str, store: dict[str, Tensor]) -> float:
 
     One place in a thousand of the field is left out: where two answers of `turn_round` are equally good, rounding picks
     one, and a network that has hardly been trained folds often."""
-    inputs, outputs = _ports(name)
+    inputs, outputs = PORTS[name]
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
@@ -178,7 +175,7 @@ def count_gflop(network: nn.Module, name: str, store: dict[str, Tensor]) -> floa
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        network(*(store[key] for key in _ports(name)[0]))
+        network(*(store[key] for key in PORTS[name][0]))
     return counter.get_total_flops() / 1e9
 
 

@@ -76,11 +76,10 @@ def round_weights(network: nn.Module, bits: int = 16) -> None:
     """Rounds in place what `pack_graph` would, so that PyTorch computes with exactly what the file holds."""
     for name, parameter in network.named_parameters():
         if parameter.dim() >= 2 and parameter.numel() >= PACK_FROM:
+            rounded = parameter.half().float()
             if bits == 8:
                 stored, scale = _in_eight_bits(parameter.numpy(force=True))
-                parameter.copy_(torch.from_numpy(stored * scale))
-                continue
-            rounded = parameter.half().float()
+                rounded = torch.from_numpy(stored * scale)
             if not torch.isfinite(rounded).all():
                 raise ValueError(f"{name}: a weight of {float(parameter.abs().max()):.3g} is beyond fp16")
             parameter.copy_(rounded)

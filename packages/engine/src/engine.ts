@@ -101,9 +101,9 @@ export async function openObservedEngine(bundleDir: string, options: OpenOptions
   }
 
   if (options.warmUp === true) {
-    for await (const _ of edit(await tinyEdit(false))) void _;
-    if (bundle.family === 'warp' && bundle.graphs.pull !== undefined) {
-      for await (const _ of edit(await tinyEdit(true))) void _;
+    const both = bundle.family === 'warp' && bundle.graphs.pull !== undefined;
+    for (const painted of both ? [false, true] : [false]) {
+      for await (const _ of edit(await tinyEdit(painted))) void _;
     }
     if (bundle.family === 'warp' && bundle.holes !== undefined) await fillSomething();
   }
