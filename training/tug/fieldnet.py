@@ -34,6 +34,7 @@ from .geometry import (
     steadied,
     warp,
 )
+from .segment import segment
 
 SCALE = 4
 # What is added to the logit of following, by candidate: as trained first, then other answers to what belongs to a drag.
@@ -45,6 +46,8 @@ RIM = 3.0  # net pixels inside the mask's border over which the field dies out
 # A hole is where the network believes in one so far and what lands nearest is so many net pixels off, in cases where
 # that takes this share of the mask: a small one is rather stretched over, a mistaken fill being worse to look at.
 BELIEVED, OFF, EMPTY = 0.35, 1.0, 0.075
+# What is added to the logit of following where a place's colours are the thing's (`segment`), and taken off elsewhere.
+HELD = 3.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class FieldConfig:
     border: float = 0.25  # weight of the mask's border in the interpolation
     reach: float = 4.0  # net pixels around a target in which the misfit is corrected
     rounds: int = 3  # fixed-point rounds of `turn_round`
+    segmented: bool = False  # whether it is told what the drags hold (`segment`); not shipped, see LOG.md
     # how the field is steadied, time after time: radius and edge of `geometry.steadied`, net px and their square
     steady: tuple[tuple[int, float], ...] = ((2, 0.4),)
 
@@ -114,7 +118,7 @@ class FieldNet(nn.Module):
     def __init__(self, config: FieldConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or FieldConfig()
-        self.follow = UNet(15, 3, config)
+        self.follow = UNet(15 + config.segmented, 3, config)
         self.mend = UNet(fours(22), 3, config)
 
     def forward(
@@ -167,7 +171,8 @@ class FieldNet(nn.Module):
         shared = [mask, depth / 16, pins, at_handles, at_targets, torch.ones_like(mask)]
         wide = shepard(to_target, move) * mask
         prior = shepard(to_target, move, ground) * mask
-        forward = self._follow(image, mask, shared, handles, -move, to_handle, ground, follow)
+        held = [segment(image, mask, drags)] if self.config.segmented else []
+        forward = self._follow(image, mask, shared, held, handles, -move, to_handle, ground, follow)
         rigid = rigid_motion(to_target, targets, move, grid) * mask
         turned, lost = turn_round(forward.detach(), mask, [rigid, prior], self.config.rounds)
         turned = stiffened(turned, rigid, lost, mask)
@@ -185,6 +190,8 @@ class FieldNet(nn.Module):
             torch.ones_like(mask),
             lost / 2,
             forward.detach().square().sum(1, keepdim=True).sqrt() / 8,
+            *held,
+            *(warp(each, turned) for each in held),
         )
         out = self.mend(features)
         learned, logits = 4 * out[:, :2], 4 * out[:, 2:] + 2
@@ -196,6 +203,7 @@ class FieldNet(nn.Module):
         image: Tensor,
         mask: Tensor,
         shared: list[Tensor],
+        held: list[Tensor],
         handles: Tensor,
         move: Tensor,
         distances: Tensor,
@@ -208,8 +216,9 @@ class FieldNet(nn.Module):
         prior = shepard(distances, move, ground)
         features = [image, *shared, wide / 8, prior / 8, torch.log1p(distances.amin(1, keepdim=True)) / 4]
         share = prior.square().sum(1, keepdim=True).sqrt() / (wide.square().sum(1, keepdim=True).sqrt() + 0.1)
-        out = self.follow(torch.cat([*features, share], 1))
-        gate = torch.sigmoid(4 * out[:, :1] + (0 if more is None else more))
+        out = self.follow(torch.cat([*features, share, *held], 1))
+        logit = 4 * out[:, :1] + (0 if more is None else more)
+        gate = torch.sigmoid(logit + sum(HELD * (2 * each - 1) for each in held))
         return self._exact(gate * (wide + 4 * out[:, 1:]) * mask, handles, move, distances, mask)
 
     def _exact(self, field: Tensor, points: Tensor, moves: Tensor, distances: Tensor, mask: Tensor) -> Tensor:

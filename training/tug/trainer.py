@@ -104,7 +104,10 @@ def train(stage: Stage, config: TrainConfig, folder: Path, warm: Path | None = N
     networks = stage.networks
     if warm is not None and warm.exists():
         load_weights(networks, warm)
-    networks.to(device, memory_format=torch.channels_last)
+    half = in_bf16(config.precision, device)
+    # a CPU's fp32 convolutions are a fifth quicker on plain maps
+    layout = torch.channels_last if half or device.type == "cuda" else torch.contiguous_format
+    networks.to(device, memory_format=layout)
     ema = copy.deepcopy(networks).requires_grad_(False)
     optimiser = torch.optim.AdamW(
         networks.parameters(), lr=config.rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
@@ -124,7 +127,6 @@ def train(stage: Stage, config: TrainConfig, folder: Path, warm: Path | None = N
         prefetch_factor=4 if config.workers else None,
         worker_init_fn=_start_worker,
     )
-    half = in_bf16(config.precision, device)
     begin = saved = time.monotonic()
     sums: dict[str, list[float]] = {}
 
@@ -134,7 +136,7 @@ def train(stage: Stage, config: TrainConfig, folder: Path, warm: Path | None = N
 
     for batch in batches:
         torch.manual_seed(config.seed * 1_000_003 + step)
-        batch = {key: _move(value, device) for key, value in batch.items()}
+        batch = {key: _move(value, device, layout) for key, value in batch.items()}
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(config, step)
         # (no cache of cast weights: one made under no_grad, by a rollout, would cut the gradient of the next pass)
@@ -167,6 +169,6 @@ def train(stage: Stage, config: TrainConfig, folder: Path, warm: Path | None = N
     return ema
 
 
-def _move(value: Tensor, device: torch.device) -> Tensor:
+def _move(value: Tensor, device: torch.device, layout: torch.memory_format) -> Tensor:
     value = value.to(device)
-    return value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
+    return value.contiguous(memory_format=layout) if value.dim() == 4 else value

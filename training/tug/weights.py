@@ -53,7 +53,8 @@ def read(path: Path) -> dict[str, Tensor]:
 
 def load_weights(networks: nn.ModuleDict, path: Path) -> list[str]:
     """Loads every network of `networks` that `path` has and leaves the others; returns the names of those loaded. One
-    that begins as another (`BEGIN_AS`) takes that one's weights where `path` has none of its own."""
+    that begins as another (`BEGIN_AS`) takes that one's weights where `path` has none of its own; what a layer takes in
+    beyond what it took there begins at zero."""
     weights, loaded = read(path), []
     for name, network in networks.items():
         own = _of(weights, name) or _of(weights, BEGIN_AS.get(name, name))
@@ -62,9 +63,16 @@ def load_weights(networks: nn.ModuleDict, path: Path) -> list[str]:
             missing = sorted(set(wanted) - set(own))
             if missing:
                 raise KeyError(f"{path}: {name} lacks {', '.join(missing[:3])}")
-            network.load_state_dict({key: own[key] for key in wanted})
+            network.load_state_dict({key: _widened(own[key], value) for key, value in wanted.items()})
             loaded.append(name)
     return loaded
+
+
+def _widened(value: Tensor, like: Tensor) -> Tensor:
+    """A layer's weights, with zeros for the inputs that come after those that it has."""
+    if value.dim() < 2 or value.shape[1] >= like.shape[1]:
+        return value
+    return torch.cat([value, value.new_zeros(value.shape[0], like.shape[1] - value.shape[1], *value.shape[2:])], 1)
 
 
 def _of(weights: dict[str, Tensor], network: str) -> dict[str, Tensor]:
