@@ -48,6 +48,20 @@ def test_the_manifest_says_what_lies_there(folders) -> None:
         assert any(node.op_type == "QuantizeLinear" for node in onnx.load_from_string(content).graph.node)
 
 
+def test_no_sum_of_two_products_with_bytes_leaves_sixteen_bits(folders) -> None:
+    _, bundle = folders
+    bits = json.loads((bundle / "bundle.json").read_text())["weightBits"]
+    assert bits == 7 and 2 * 255 * 2 ** (bits - 1) < 2**15
+    for name in QUANTISED:
+        graph = onnx.load(str(bundle / f"{name}.int8.onnx")).graph
+        stored = {
+            t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer if t.data_type == onnx.TensorProto.INT8
+        }
+        weights = [values for values in stored.values() if values.ndim == 4]
+        assert weights, name
+        assert max(int(np.abs(values.astype(int)).max()) for values in weights) in range(32, 2 ** (bits - 1) + 1), name
+
+
 def test_an_edit_in_int8_is_close_to_the_one_in_fp32(folders) -> None:
     data, bundle = folders
     plain, int8 = Bundle(bundle, 1), Bundle(bundle, 1, "int8")

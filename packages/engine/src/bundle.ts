@@ -60,6 +60,8 @@ const common = {
   precision: z.enum(PRECISIONS),
   /** all that the bundle can run in; left out = only its own */
   precisions: z.array(z.enum(PRECISIONS)).min(1).optional(),
+  /** that the int8 files' weights take at most; with 7, two products of bytes always fit into the 16 bits that x86 CPUs have for them */
+  weightBits: z.int().min(2).max(8).optional(),
   size: z.object({
     area: z.int().positive(),
     multiple: z.int().positive(),

@@ -1,7 +1,8 @@
 /**
- * Which precision a bundle's networks run in, and why. int8 pays only where the CPU has an instruction for dot products of bytes
- * (elsewhere it is slower than fp32, and on some x86 CPUs its sums saturate). Where the CPU's flags can be read they decide; elsewhere
- * one short measurement does, made once a machine and kept, so that the same input gives the same bytes from then on.
+ * Which precision a bundle's networks run in, and why. int8 pays where the CPU has an instruction for dot products of bytes, and on many
+ * others. x86 CPUs without one add two products in 16 bits, where weights of 8 bits overflow, so there a bundle must promise 7. Where the
+ * CPU's flags say that the instruction is there they decide; else one short measurement does, made once a machine and kept, so that
+ * the same input gives the same bytes from then on.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -46,7 +47,7 @@ export function precisionFor(
     const own = bundle.precision;
     if (!has.includes('int8') || own === 'int8') return { precision: own, reason: 'the only one of this bundle' };
     if (device !== 'cpu') return { precision: own, reason: `auto takes int8 on CPUs only, not on ${device}` };
-    const { quick, reason } = await bytesAreQuick(host);
+    const { quick, reason } = await bytesAreQuick(host, (bundle.weightBits ?? 8) <= SAFE_BITS);
     return { precision: quick ? 'int8' : own, reason: `auto: ${reason}` };
   };
 }
@@ -62,21 +63,30 @@ const FLAGS: Readonly<Record<string, readonly string[]>> = {
   arm64: ['asimddp'],
 };
 
-async function bytesAreQuick(host: Host): Promise<Verdict> {
+/** Of weights: 2 × 255 × 64, the largest sum of two products with bytes, fits into 16 bits. */
+const SAFE_BITS = 7;
+
+/** safe: whether the bundle's weights are small enough for sums in 16 bits */
+async function bytesAreQuick(host: Host, safe: boolean): Promise<Verdict> {
   const wanted = FLAGS[host.arch] ?? [];
   const line = (await host.cpuinfo())?.match(/^(?:flags|Features)\s*:(.*)$/m)?.[1];
-  if (line !== undefined && wanted.length > 0) {
-    const flags = new Set(line.trim().split(/\s+/));
-    const found = wanted.filter((flag) => flags.has(flag));
-    return found.length > 0
-      ? { quick: true, reason: `this CPU has int8 dot products (${found.join(', ')})` }
-      : { quick: false, reason: `this CPU has no int8 dot products (${wanted.join(', ')})` };
+  const flags = line === undefined ? undefined : new Set(line.trim().split(/\s+/));
+  const found = wanted.filter((flag) => flags?.has(flag));
+  if (found.length > 0) return { quick: true, reason: `this CPU has int8 dot products (${found.join(', ')})` };
+  if (host.arch === 'x64' && !safe) {
+    const why = flags === undefined ? "it can't be told whether this CPU has" : 'this CPU has no';
+    return {
+      quick: false,
+      reason: `${why} int8 dot products (${wanted.join(', ')}), and the bundle's weights would overflow without them`,
+    };
   }
+  if (flags !== undefined && wanted.length > 0 && !(host.arch === 'x64' && flags.has('avx2')))
+    return { quick: false, reason: `this CPU has no int8 dot products (${wanted.join(', ')})` };
   return measured(host);
 }
 
 /** int8 rounds, so it must be worth it. */
-const WORTH = 1.3;
+const WORTH = 1.2;
 
 async function measured(host: Host): Promise<Verdict> {
   const verdict = (gain: number): Verdict => ({

@@ -32,8 +32,8 @@ function machine(arch: string, cpuinfo: string | undefined, gain = 0): Host & { 
   };
 }
 
-const choose = async (host: Host, wanted: WantedPrecision = 'auto') =>
-  precisionFor(await readBundle(TINY), wanted, host)('cpu');
+const choose = async (host: Host, wanted: WantedPrecision = 'auto', weightBits?: number) =>
+  precisionFor({ ...(await readBundle(TINY)), weightBits }, wanted, host)('cpu');
 
 describe('auto', () => {
   it.each([
@@ -65,6 +65,22 @@ describe('auto', () => {
       const later = machine('arm64', undefined, 4 - gain); // it would measure something else now
       expect(await choose(later)).toEqual(expected);
       expect([host.measured, later.measured]).toEqual([1, 0]);
+    },
+  );
+
+  it.each([
+    ['flags\t\t: fpu sse avx2\n', 7, 1.5, 'int8', /measured 1\.50 times as fast/],
+    ['flags\t\t: fpu sse avx2\n', 7, 1.1, 'fp32', /measured 1\.10 times as fast/],
+    ['flags\t\t: fpu sse avx2\n', 8, 1.5, 'fp32', /this CPU has no int8 dot products .* overflow/],
+    ['flags\t\t: fpu sse avx2\n', undefined, 1.5, 'fp32', /overflow/],
+    ['flags\t\t: fpu sse\n', 7, 1.5, 'fp32', /no int8 dot products/],
+    [undefined, 7, 1.5, 'int8', /measured 1\.50 times as fast/],
+    [undefined, 8, 1.5, 'fp32', /can't be told .* overflow/],
+  ] as const)(
+    'measures on x86 without dot products, if no sum of the weights overflows: %j with %s bits, %d times as fast, is %s',
+    async (cpuinfo, bits, gain, precision, reason) => {
+      const host = machine('x64', cpuinfo, gain);
+      expect(await choose(host, 'auto', bits)).toEqual({ precision, reason: expect.stringMatching(reason) });
     },
   );
 
