@@ -1,5 +1,5 @@
 """What the drags hold, by its colours: a soft segmentation of the source, seeded by the handles and by what lies around
-the mask. It has nothing to learn; the field network takes it as one more map, and judges how far to believe it.
+the mask. It has nothing to learn; a field network whose configuration says `segmented` takes it as one more map.
 
 Two histograms of colour words, of the thing (from the handles) and of the rest (from the mask's surroundings and the
 pins), give each place a likelihood. A random walk that shuns edges (Grady 2006, with the likelihood as its prior) makes
@@ -27,7 +27,7 @@ EDGE, TRUST = 8.0, 0.1  # how it shuns edges, and how the likelihood holds it
 def segment(image: Tensor, mask: Tensor, drags: Tensor) -> Tensor:
     """image [B, 3, h, w] in [-1, 1], mask [B, 1, h, w], drags [B, N, 4], all in the maps' own pixels; padding drags
     lie far away → how much each place belongs to what the moving handles hold, [B, 1, h, w] in [0, 1], 0 outside the
-    mask. Sides are multiples of 8."""
+    mask but for a blur of a pixel. Sides are multiples of 8."""
     small = F.avg_pool2d(image, 2)
     inside = (F.avg_pool2d(mask, 2) > 0.5).float()
     handles, moves = drags[..., :2] / 2, drags[..., 2:] / 2 - drags[..., :2] / 2
