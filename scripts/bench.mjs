@@ -3,11 +3,11 @@
 // Everything that is compared runs in turns, round by round, because a shared machine's speed swings; figures are medians over the
 // rounds. GFLOP are counted from the ONNX files, see packages/engine/src/flops.ts.
 //
-// The engine runs here as in the product's own process, which does without V8's parallel collector (apps/api/src/engine-fork.ts).
+// The engine runs here as in the product's own process, with the same settings of V8's collector (apps/api/src/engine-fork.ts).
 //
-//   node --single-threaded-gc scripts/bench.mjs [--bundle models/tug-small] [--rounds 7] [--threads N] [--python PATH] [--write]
-//   node --single-threaded-gc scripts/bench.mjs --sd15 BUNDLE --sd15-checkpoints DIR [--sd15-rounds 3] [--only-sd15] …
-//   node --single-threaded-gc scripts/bench.mjs --soak N
+//   npm run bench -- [--bundle models/tug-small] [--rounds 7] [--threads N] [--python PATH] [--write]
+//   npm run bench -- --sd15 BUNDLE --sd15-checkpoints DIR [--sd15-rounds 3] [--only-sd15] …
+//   npm run bench -- --soak N
 //     --python            a Python with what training/ needs; default training/.venv/bin/python if it is there
 //     --sd15              also measure this bundle of the published layout (fp32); takes minutes and 20 GB of memory
 //     --sd15-checkpoints  the checkpoint it was imported from, for PyTorch

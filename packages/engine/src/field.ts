@@ -271,13 +271,9 @@ export function warpWindow(source: Grid, field: Grid, window: Rect, scale: numbe
   const ys = axis(tall, (window.top + 0.5) * cellY, cellY, field.height);
   const dx = new Float32Array(field.width);
   const dy = new Float32Array(field.width);
-  const upper = new Int32Array(wide);
-  const lower = new Int32Array(wide);
-  const right = new Int32Array(wide);
-  const wx = new Float32Array(wide);
-  const wy = new Float32Array(wide);
+  const row = new Places(wide, width, height);
   const out = new Float32Array(channels * tall * wide);
-  const plane = height * width;
+  const [plane, landing] = [height * width, tall * wide];
   for (let y = 0; y < tall; y++) {
     gridRow(field, 0, ys, y, dx);
     gridRow(field, 1, ys, y, dy);
@@ -290,55 +286,104 @@ export function warpWindow(source: Grid, field: Grid, window: Rect, scale: numbe
       const t = xs.weight[x] as number;
       const moveX = scale * lerp(dx[low] as number, dx[high] as number, t);
       const moveY = scale * lerp(dy[low] as number, dy[high] as number, t);
-      if (moveX !== 0 || moveY !== 0) {
-        if (from === wide) from = x;
-        to = x + 1;
-      }
-      const sx = Math.min(Math.max(window.left + x + moveX, 0), width - 1);
-      const sy = Math.min(Math.max(window.top + y + moveY, 0), height - 1);
-      const column = sx | 0;
-      const row = sy | 0;
-      upper[x] = row * width + column;
-      lower[x] = Math.min(row + 1, height - 1) * width + column;
-      right[x] = column + 1 < width ? 1 : 0;
-      wx[x] = sx - column;
-      wy[x] = sy - row;
+      if (moveX === 0 && moveY === 0) continue;
+      // what lies still between two places that move is looked up like them
+      for (let gap = from === wide ? x : to; gap < x; gap++) row.put(gap, window.left + gap, window.top + y);
+      row.put(x, window.left + x + moveX, window.top + y + moveY);
+      if (from === wide) from = x;
+      to = x + 1;
     }
     const still = (window.top + y) * width + window.left;
-    for (let c = 0, above = 0, o = y * wide; c < channels; c++, above += plane, o += tall * wide) {
+    for (let c = 0, above = 0, o = y * wide; c < channels; c++, above += plane, o += landing) {
       if (from > 0) out.set(data.subarray(above + still, above + still + from), o);
       if (to > from && to < wide) out.set(data.subarray(above + still + to, above + still + wide), o + to);
-      warpSpan(data, above, upper, lower, right, wx, wy, from, to, out, o);
     }
+    const fours = channels - (channels % 4);
+    for (let c = 0; c < fours; c += 4) row.fetchFour(data, c * plane, from, to, out, c * landing + y * wide, landing);
+    for (let c = fours; c < channels; c++) row.fetch(data, c * plane, from, to, out, c * landing + y * wide);
   }
   return { data: out, channels, height: tall, width: wide };
 }
 
-/** Pixels from…to of one row of one plane, which begins at `plane` of `data`; `at` is where the row begins in `out`. */
-function warpSpan(
-  data: Float32Array,
-  plane: number,
-  upper: Int32Array,
-  lower: Int32Array,
-  right: Int32Array,
-  wx: Float32Array,
-  wy: Float32Array,
-  from: number,
-  to: number,
-  out: Float32Array,
-  at: number,
-): void {
-  for (let x = from; x < to; x++) {
-    const above = plane + (upper[x] as number);
-    const below = plane + (lower[x] as number);
-    const next = right[x] as number;
-    const t = wx[x] as number;
-    const p = data[above] as number;
-    const q = data[below] as number;
-    const high = p + ((data[above + next] as number) - p) * t;
-    const low = q + ((data[below + next] as number) - q) * t;
-    out[at + x] = high + (low - high) * (wy[x] as number);
+/** Where the pixels of one row come from on a grid: for each the cells around its place, and how far it lies between them. */
+class Places {
+  private readonly upper: Int32Array;
+  private readonly lower: Int32Array;
+  private readonly right: Int32Array;
+  private readonly across: Float32Array;
+  private readonly down: Float32Array;
+
+  constructor(
+    count: number,
+    private readonly width: number,
+    private readonly height: number,
+  ) {
+    this.upper = new Int32Array(count);
+    this.lower = new Int32Array(count);
+    this.right = new Int32Array(count);
+    this.across = new Float32Array(count);
+    this.down = new Float32Array(count);
   }
+
+  /** Pixel i comes from column x and row y, counted from the middle of the first cell; beside the grid its border is repeated. */
+  put(i: number, x: number, y: number): void {
+    const { width, height } = this;
+    const sx = Math.min(Math.max(x, 0), width - 1);
+    const sy = Math.min(Math.max(y, 0), height - 1);
+    const column = sx | 0;
+    const row = sy | 0;
+    this.upper[i] = row * width + column;
+    this.lower[i] = Math.min(row + 1, height - 1) * width + column;
+    this.right[i] = column + 1 < width ? 1 : 0;
+    this.across[i] = sx - column;
+    this.down[i] = sy - row;
+  }
+
+  /** Pixels from…to of the plane that begins at `plane` of `data`; the row begins at `at` in `out`. */
+  fetch(data: Float32Array, plane: number, from: number, to: number, out: Float32Array, at: number): void {
+    const { upper, lower, right, across, down } = this;
+    for (let x = from; x < to; x++) {
+      const above = plane + (upper[x] as number);
+      const below = plane + (lower[x] as number);
+      const next = right[x] as number;
+      out[at + x] = between(data, above, below, next, across[x] as number, down[x] as number);
+    }
+  }
+
+  /** The same of four planes, `size` cells each, into four whose rows are `landing` apart: places are looked up once for all of them. */
+  fetchFour(
+    data: Float32Array,
+    plane: number,
+    from: number,
+    to: number,
+    out: Float32Array,
+    at: number,
+    landing: number,
+  ): void {
+    const { upper, lower, right, across, down } = this;
+    const size = this.width * this.height;
+    for (let x = from; x < to; x++) {
+      const above = plane + (upper[x] as number);
+      const below = plane + (lower[x] as number);
+      const next = right[x] as number;
+      const t = across[x] as number;
+      const v = down[x] as number;
+      const o = at + x;
+      out[o] = between(data, above, below, next, t, v);
+      out[o + landing] = between(data, above + size, below + size, next, t, v);
+      out[o + 2 * landing] = between(data, above + 2 * size, below + 2 * size, next, t, v);
+      out[o + 3 * landing] = between(data, above + 3 * size, below + 3 * size, next, t, v);
+    }
+  }
+}
+
+/** Between four cells: two at `above` and two at `below`, `next` apart; `t` of the way across and `v` of the way down. */
+function between(data: Float32Array, above: number, below: number, next: number, t: number, v: number): number {
+  const p = data[above] as number;
+  const q = data[below] as number;
+  const high = p + ((data[above + next] as number) - p) * t;
+  const low = q + ((data[below + next] as number) - q) * t;
+  return high + (low - high) * v;
 }
 
 /** The source latent warped by a field in work pixels, of which one latent pixel has `downscale`. */

@@ -126,9 +126,9 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
       const halfInputs = (): Store | undefined => {
         const inputs: Store = new Map();
         for (const name of names) {
-          const half = halfTensor(store.get(sourceOf(name)) as Tensor);
+          const half = halfTensor(scene.landed(name) as Tensor);
           if (half === undefined) return undefined;
-          inputs.set(name, land(name, half, scene.field, scene.part, frame.view.work.width));
+          inputs.set(name, half);
         }
         return inputs;
       };
