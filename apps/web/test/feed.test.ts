@@ -134,6 +134,15 @@ describe('the event stream', () => {
     expect(view.kind === 'running' && view.preview?.candidate).toBe(1);
   });
 
+  it('shows the second warp in the place of the first', () => {
+    const { feed } = play([
+      snapshot(0, [edit('e1', 'RUNNING')]),
+      preview('e1', 0, 0),
+      { ...preview('e1', 0, 0), image: 'data:second' },
+    ]);
+    expect(feed.runs[0]?.previews[0]).toMatchObject({ step: 0, image: 'data:second' });
+  });
+
   it('drops previews of runs that ended or are unknown', () => {
     const { feed } = play([snapshot(0, [edit('e1', 'CANCELLED')]), preview('e1', 0, 1), preview('zz', 0, 1)]);
     expect(feed.runs[0]?.previews).toEqual({});

@@ -18,17 +18,21 @@ import { reachOf, splitStages, within } from './drags.js';
 import { ahead, EngineError, throwIfCancelled } from './errors.js';
 import { diagonal, type PhotoDrag, planView, sizeOf } from './geometry.js';
 import { patchHoles } from './holes.js';
+import { interpolatedField } from './interpolate.js';
 import { deriveMask, featherInside, maskBox, reachHandles } from './mask.js';
 import { encodeMask } from './png.js';
 import { decodeMask, decodePhoto, previewBase } from './raster.js';
 import { answerOf, candidateSeed, checkDrags, checkSettings } from './request.js';
 import { preview, previewView, type Run, sample } from './sample.js';
-import { type Machine, makeFrame, shownWindow, warpedPicture } from './scene.js';
+import { layScene, type Machine, makeFrame, shownWindow, warpedPicture } from './scene.js';
 import { Stopwatch } from './stopwatch.js';
 import type { EditEvent, EditInput } from './types.js';
 
 /** Width of the mask's soft edge in work pixels. */
 const FEATHER = 8;
+
+/** Work pixels a cell of the drags' interpolation: it is smooth. */
+const GUESS_DOWNSCALE = 8;
 
 export async function* runEdit(
   machine: Machine,
@@ -76,11 +80,12 @@ export async function* runEdit(
   }
   const totalSteps = settings.steps * stages.length;
 
-  // 3. the dense field; while its network runs, the mask's soft edge
+  // 3. the dense field; while a network makes it, the mask's soft edge, and what the drags alone say as a first preview
   const key = `${hash}:${Object.values(view.region).join()}:${view.work.width}x${view.work.height}`;
   const { family } = machine;
   const first = answerOf(settings.seed, family.answers);
-  const opening = ahead(family.openScene(machine, frame, photo, stages[0] as PhotoDrag[], first, key, clock));
+  const laid = await layScene(machine, frame, photo, stages[0] as PhotoDrag[], key, clock);
+  const opening = ahead(family.openScene(machine, frame, laid, first, clock));
   await breathe();
   const feather = Math.max(2, FEATHER / Math.min(view.scaleX, view.scaleY));
   const alpha = await clock.time('mask', () => featherInside(mask, photo, box, feather));
@@ -94,14 +99,23 @@ export async function* runEdit(
     mask: await clock.time('mask', () => encodeMask(mask, photo)),
     warnings,
   };
+  const run: Run = { machine, settings, frame, alpha, clock, previewBase: base, totalSteps, breathe };
+  const coarse = previewView(view);
+  const window = shownWindow(frame, coarse.work);
+  await breathe();
+  if (family.learned) {
+    const guess = await clock.time('preview', () => {
+      const field = interpolatedField(laid.drags, frame.mask, view.work, GUESS_DOWNSCALE);
+      return warpedPicture({ store: laid.store, field }, coarse.work, window);
+    });
+    yield await preview(run, 0, 0, guess, coarse);
+  }
   const opened = await opening;
   await breathe();
 
-  // 4. what the encoders make of the region; while they run, preview 0, the warp, and patches for its holes
+  // 4. what the encoders make of the region; while they run, the warp by the field, and patches for its holes
   const encoding = ahead(family.encode(machine, opened, frame, key, clock));
-  const run: Run = { machine, settings, frame, alpha, clock, previewBase: base, totalSteps, breathe };
-  const coarse = previewView(view);
-  const warped = await clock.time('preview', () => warpedPicture(opened, coarse.work, shownWindow(frame, coarse.work)));
+  const warped = await clock.time('preview', () => warpedPicture(opened, coarse.work, window));
   yield await preview(run, 0, 0, warped, coarse);
   const patched = ahead(patchHoles(run, opened));
   const carried = once(() => ahead(moveAlong(run, opened)));
@@ -116,7 +130,8 @@ export async function* runEdit(
       let [scene, patch, moving] = [encoding, patched, carried];
       if (stage > 0 || answer !== first) {
         const known = stage === 0 ? key : undefined;
-        const again = await family.openScene(machine, frame, result, stageDrags, answer, known, clock);
+        const relaid = await layScene(machine, frame, result, stageDrags, known, clock);
+        const again = await family.openScene(machine, frame, relaid, answer, clock);
         scene = ahead(family.encode(machine, again, frame, known, clock));
         patch = ahead(patchHoles(run, again));
         moving = once(() => ahead(moveAlong(run, again)));

@@ -41,11 +41,15 @@ export interface Frame {
   readonly painted: boolean;
 }
 
-export interface Scene {
+/** What a scene starts from, before any network has seen it. */
+export interface Laid {
   readonly photo: Photo;
   readonly drags: readonly WorkDrag[];
   /** image, mask and what the family's graphs make of them by name; see warp.ts and lightningdrag/family.ts */
   readonly store: Store;
+}
+
+export interface Scene extends Laid {
   /** on the work picture, or a part of its resolution */
   readonly field: Grid;
   /** the same, in work pixels too, on every pixel of a window of a picture of the region of whatever size */
@@ -97,16 +101,11 @@ export interface Family {
   /** how many answers it has to what belongs to a drag; candidates get one after the other */
   readonly answers: number;
 
+  /** whether the scene's field is a network's, which takes its time: until then the drags' interpolation is shown */
+  readonly learned: boolean;
+
   /** Brings the photo's region before the networks, with a dense field that says where every pixel comes from: its `answer`th one. */
-  openScene(
-    machine: Machine,
-    frame: Frame,
-    photo: Photo,
-    drags: readonly PhotoDrag[],
-    answer: number,
-    key: string | undefined,
-    clock: Stopwatch,
-  ): Promise<Scene>;
+  openScene(machine: Machine, frame: Frame, laid: Laid, answer: number, clock: Stopwatch): Promise<Scene>;
 
   /**
    * Adds `latent`, `warped` (the latent, warped by the field) and all that the denoiser takes beside the sample, from the cache where an
@@ -142,7 +141,7 @@ export async function layScene(
   drags: readonly PhotoDrag[],
   key: string | undefined,
   clock: Stopwatch,
-): Promise<{ store: Store; drags: WorkDrag[] }> {
+): Promise<Laid> {
   const { view } = frame;
   const { work } = view;
   const image = await clock.time('prepare', async () => {
@@ -156,14 +155,18 @@ export async function layScene(
     ['image', image],
     ['mask', { data: frame.mask, dims: [1, 1, work.height, work.width] }],
   ]);
-  return { store, drags: drags.map((d) => ({ handle: toWork(view, d.handle), target: toWork(view, d.target) })) };
+  return {
+    photo,
+    store,
+    drags: drags.map((d) => ({ handle: toWork(view, d.handle), target: toWork(view, d.target) })),
+  };
 }
 
 /**
  * The region warped by the field, before any network but the field's has seen it: [size, RGB], where `size` is the work size or half of
  * it. Only `window` is warped, the rest stays black.
  */
-export function warpedPicture(scene: Scene, size: Size, window: Rect): Rgb {
+export function warpedPicture(scene: Pick<Scene, 'store' | 'field'>, size: Size, window: Rect): Rgb {
   const image = gridOf(scene.store.get('image') as Tensor);
   return finite(warpToRgb(image, scene.field, size, window), 'the field network');
 }

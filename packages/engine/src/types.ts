@@ -87,7 +87,7 @@ export type Stage = (typeof STAGES)[number];
 
 export interface EditTimings {
   totalMs: number;
-  /** from the start of the edit until preview 0, the warp, was ready */
+  /** from the start of the edit until the first preview, the warp by the drags' interpolation, was ready */
   firstPreviewMs: number;
   /** until the first denoised preview was ready */
   firstDenoisedMs: number;
@@ -111,7 +111,7 @@ export type EditEvent =
   | {
       type: 'preview';
       candidate: number;
-      /** 0 is the warp; `totalSteps` is the finished picture */
+      /** 0 is the warp: by the drags' interpolation, then by a network's field where there is one; `totalSteps` is the finished picture */
       step: number;
       totalSteps: number;
       /** WebP, at most 320 px on its long side: the whole picture as it now stands */

@@ -13,7 +13,6 @@ import {
   gridOf,
   halfTensor,
   latentSize,
-  layScene,
   recall,
   type Scene,
   take,
@@ -67,10 +66,11 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
   return {
     decoder: 'decoder',
     answers: bundle.field.follow?.length ?? 1,
+    learned: true,
 
-    async openScene(machine, frame, photo, photoDrags, answer, key, clock) {
+    async openScene(machine, frame, laid, answer, clock) {
       const { work } = frame.view;
-      const { store, drags } = await layScene(machine, frame, photo, photoDrags, key, clock);
+      const { store, drags } = laid;
       const points = drags.flatMap((d) => [d.handle.x, d.handle.y, d.target.x, d.target.y]);
       store.set('drags', { data: Float32Array.from(points), dims: [1, drags.length, 4] });
       const { graph, follow } = fieldNetwork(bundle, frame.painted, answer);
@@ -89,9 +89,7 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
         return tensor;
       };
       const scene: Scene = {
-        photo,
-        drags,
-        store,
+        ...laid,
         get field() {
           refined ??= spread(refineField(coarse, work, part), work, part); // while the encoders run
           return refined;

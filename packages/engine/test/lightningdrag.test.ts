@@ -1,7 +1,7 @@
 /** LightningDrag's pure functions against the reference's golden tensors. */
 import { describe, expect, it } from 'vitest';
+import { interpolatedField } from '../src/interpolate.js';
 import { clipPixels } from '../src/lightningdrag/clip.js';
-import { interpolatedField } from '../src/lightningdrag/interpolate.js';
 import { labelMaps } from '../src/lightningdrag/points.js';
 import { timestepsOf } from '../src/lightningdrag/schedule.js';
 import type { WorkDrag } from '../src/scene.js';

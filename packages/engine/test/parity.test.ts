@@ -9,7 +9,7 @@ import type { Rgb } from '../src/picture.js';
 import type { Settings } from '../src/request.js';
 import { openRuntime, type Runtime, type Tensor } from '../src/runtime.js';
 import { type Run, sample } from '../src/sample.js';
-import { encodingBytes, type Frame, type Machine } from '../src/scene.js';
+import { encodingBytes, type Frame, layScene, type Machine } from '../src/scene.js';
 import { cumulativeAlphas } from '../src/scheduler.js';
 import { Stopwatch } from '../src/stopwatch.js';
 import {
@@ -115,7 +115,8 @@ async function runCase(golden: Golden): Promise<{ store: ReadonlyMap<string, Ten
   const rgb: Rgb = goldenPicture(c);
   const clock = new Stopwatch();
   const drags = goldenDrags(c) as PhotoDrag[];
-  const opened = await machine.family.openScene(machine, frame, { ...size, rgb, flat: rgb }, drags, 0, 'key', clock);
+  const laid = await layScene(machine, frame, { ...size, rgb, flat: rgb }, drags, 'key', clock);
+  const opened = await machine.family.openScene(machine, frame, laid, 0, clock);
   const encoding = machine.family.encode(machine, opened, frame, 'key', clock);
   const run: Run = {
     machine,

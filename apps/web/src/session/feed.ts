@@ -158,10 +158,10 @@ function updateRun(feed: Feed, editId: string, change: (run: Run) => Run): Feed 
   return changed ? { ...feed, runs } : feed;
 }
 
-/** Previews carry no number of their own: one that is older than what is shown is dropped. */
+/** Previews carry no number of their own: one of an older step than what is shown is dropped. The warp comes twice, better the second time. */
 function withPreview(run: Run, { candidate, step, totalSteps, image }: Preview): Run {
   const shown = run.previews[candidate];
-  if (!isActive(run.edit) || (shown && shown.step >= step)) return run;
+  if (!isActive(run.edit) || (shown && shown.step > step)) return run;
   const edit: Edit = { ...run.edit, status: 'RUNNING', step: Math.max(step, 0), totalSteps };
   return { edit, position: null, previews: { ...run.previews, [candidate]: { candidate, step, totalSteps, image } } };
 }

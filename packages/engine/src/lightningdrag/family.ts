@@ -16,13 +16,13 @@ import { createHash } from 'node:crypto';
 import type { GraphName, LightningDragBundle } from '../bundle.js';
 import { type Grid, refineField, warpLatent } from '../field.js';
 import { type Rect, type Size, wholeOf } from '../geometry.js';
+import { interpolatedField } from '../interpolate.js';
 import { toRgb } from '../picture.js';
 import type { Settings } from '../request.js';
 import type { Store, Tensor } from '../runtime.js';
-import { type Family, finite, latentSize, layScene, recall, take, tensorOf } from '../scene.js';
+import { type Family, finite, latentSize, recall, take, tensorOf } from '../scene.js';
 import { ddimStep } from '../scheduler.js';
 import { clipPixels } from './clip.js';
-import { interpolatedField } from './interpolate.js';
 import { labelMaps } from './points.js';
 import { cleanFromNoise } from './schedule.js';
 
@@ -33,10 +33,11 @@ export function lightningDragFamily(bundle: LightningDragBundle): Family {
     decoder: 'vae_decoder',
 
     answers: 1,
+    learned: false,
 
-    async openScene(machine, frame, photo, photoDrags, _answer, key, clock) {
+    async openScene(_machine, frame, laid, _answer, clock) {
       const { work } = frame.view;
-      const { store, drags } = await layScene(machine, frame, photo, photoDrags, key, clock);
+      const { store, drags } = laid;
       const field = await clock.time('field', () => interpolatedField(drags, frame.mask, work, FIELD_DOWNSCALE));
       const { handles, targets } = labelMaps(drags, work);
       store.set('handle_map', { data: handles, dims: [1, 1, work.height, work.width] });
@@ -45,7 +46,7 @@ export function lightningDragFamily(bundle: LightningDragBundle): Family {
       const part = wholeOf(work);
       const fieldWithin = (size: Size, window: Rect): Grid => refineField(field, size, window, false);
       const nothing = { visibility: undefined, holes: undefined, landed: () => undefined };
-      return { photo, drags, store, field, fieldWithin, part, ...nothing };
+      return { ...laid, field, fieldWithin, part, ...nothing };
     },
 
     async encode(machine, scene, frame, key, clock) {

@@ -1,10 +1,10 @@
 /**
- * A dense backward field from sparse drags, for what LightningDrag itself has none: the first preview, the warped prior, moving the
- * opacity of a transparent photo. Inverse-distance interpolation, exact at the targets, falling to nothing at the mask's edge.
+ * A dense backward field from sparse drags alone: for every first preview, and for what LightningDrag itself has none (the warped prior,
+ * moving the opacity of a transparent photo). Inverse-distance interpolation, exact at the targets, falling to nothing at the mask's edge.
  */
-import type { Grid } from '../field.js';
-import type { Size } from '../geometry.js';
-import type { WorkDrag } from '../scene.js';
+import type { Grid } from './field.js';
+import type { Size } from './geometry.js';
+import type { WorkDrag } from './scene.js';
 
 /** [2, H/downscale, W/downscale] in work pixels. `mask` [H, W], 1 = may change. */
 export function interpolatedField(drags: readonly WorkDrag[], mask: Float32Array, work: Size, downscale: number): Grid {
