@@ -30,8 +30,8 @@ export const PRODUCT = {
   flop: 2 * 1024 * 1280 * 1280,
 };
 
-/** Below this an operator is part of the noise. */
-const WORTH_TIMING = 1e6;
+/** Operations below which an operator is part of the noise. */
+const WORTH_TIMING = 5e5;
 
 /**
  * Opens one operator as a model of its own. `run(n)` runs it; `times()` closes it and gives the milliseconds of each run but the first,

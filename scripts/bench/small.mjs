@@ -167,7 +167,7 @@ export function renderSmall(found) {
     editsTable(plain, int8),
     `Peak memory of the process after one edit${int8 ? ' in each precision, both open' : ''}: ${memory} MB.`,
     graphsTable(found),
-    `The machine's own rate, a 3×3 convolution of 128 channels at 64×64 in the same rounds: ${Math.round(machineRate)} GFLOP/s. A whole edit computes ${perEdit((g) => g.gflop, true).toFixed(1)} GFLOP, ${perEdit((g) => g.gflop, false).toFixed(1)} without the previews between the warp and the result. "Operators alone" is the sum over the graph's convolutions and matrix products, each a model of its own in the same rounds, the kernel's time alone; in brackets, how fast the whole graph is measured by it.`,
+    `The machine's own rate, a 3×3 convolution of 128 channels at 64×64 in the same rounds: ${Math.round(machineRate)} GFLOP/s. A whole edit computes ${perEdit((g) => g.gflop, true).toFixed(1)} GFLOP, ${perEdit((g) => g.gflop, false).toFixed(1)} without the previews between the warp and the result. "Operators alone" is the sum over the graph's convolutions, matrix products and warps, each a model of its own in the same rounds, the kernel's time alone; in brackets, how fast the whole graph is measured by it.`,
   ];
   if (loaded === undefined) return [...lines, LEFT_OUT].join('\n\n');
   const ours = perEdit((g) => g.ms, false);

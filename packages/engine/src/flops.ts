@@ -1,6 +1,6 @@
 /**
  * Counts what a graph computes, from the ONNX file itself: it runs once, unoptimised and profiled, so that every node of the file is
- * seen with the shapes it has at the size of interest. Only what does the work counts: convolutions and matrix products, a
+ * seen with the shapes it has at the size of interest. Only what does the work counts: convolutions, matrix products and warps, a
  * multiplication and an addition being two operations. For measuring; no edit uses it.
  */
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -9,11 +9,11 @@ import path from 'node:path';
 import { createSession, runSession, type Tensor } from './sessions.js';
 
 /**
- * One convolution or matrix product as it ran, or an attention, which is two of them. Shapes as in ONNX: convolution weights
+ * One convolution, matrix product or warp as it ran, or an attention, which is two products. Shapes as in ONNX: convolution weights
  * [out, in / groups, kh, kw]; queries, keys and values [B, tokens, channels].
  */
 export interface Operator {
-  readonly op: 'Conv' | 'ConvTranspose' | 'MatMul' | 'Gemm' | 'MultiHeadAttention';
+  readonly op: 'Conv' | 'ConvTranspose' | 'MatMul' | 'Gemm' | 'MultiHeadAttention' | 'GridSample';
   readonly inputs: readonly (readonly number[])[];
   readonly output: readonly number[];
   readonly flop: number;
@@ -71,7 +71,7 @@ function countProfile(events: readonly ProfileEvent[]): Count {
   return { gflop: operators.reduce((sum, o) => sum + o.flop, 0) / 1e9, operators, nodes };
 }
 
-/** 0 for everything that is neither a convolution nor a matrix product. */
+/** 0 for everything that is no convolution, matrix product or warp. */
 export function flopOf(op: string, inputs: readonly (readonly number[])[], output: readonly number[]): number {
   const [a = [], b = []] = inputs;
   if (op.startsWith('Conv') && b.length !== output.length) throw new Error(`the profile lacks the weights of a ${op}`);
@@ -86,6 +86,8 @@ export function flopOf(op: string, inputs: readonly (readonly number[])[], outpu
       return 2 * product(output) * (product(a) / (output[0] ?? 1));
     case 'MultiHeadAttention': // queries with keys, then their weights with values
       return 4 * product(output) * (b[1] ?? 0);
+    case 'GridSample': // each value from four cells
+      return 8 * product(output);
     default:
       return 0;
   }

@@ -26,6 +26,7 @@ const UINT8 = 2;
 const INT8 = 3;
 const INTS = 7; // AttributeProto.type
 const INT = 2;
+const STRING = 3;
 
 function valueInfo(field: number, name: string, shape: readonly number[]): Buffer {
   const dims = shape.map((n) => message(1, int(1, n)));
@@ -64,6 +65,7 @@ function model(...graph: Buffer[]): Uint8Array {
 const ints = (name: string, values: readonly number[]): Buffer =>
   message(5, text(1, name), ...values.map((v) => int(8, v)), int(20, INTS));
 const single = (name: string, value: number): Buffer => message(5, text(1, name), int(3, value), int(20, INT));
+const word = (name: string, value: string): Buffer => message(5, text(1, name), text(4, value), int(20, STRING));
 
 export interface OneOperator {
   model: Uint8Array;
@@ -87,7 +89,7 @@ function oneAttention({ inputs, output }: Operator): OneOperator {
   };
 }
 
-/** A model `x (, w) → y` with this one operator. Weights are stored in it; of a product of two activations both are inputs. */
+/** A model `x (, w) → y` with this one operator. Weights are stored in it; where both are activations both are inputs. */
 export function oneOperator(operator: Operator): OneOperator {
   const { op, inputs, output } = operator;
   if (op === 'MultiHeadAttention') return oneAttention(operator);
@@ -95,6 +97,7 @@ export function oneOperator(operator: Operator): OneOperator {
   const convolution = op === 'Conv' || op === 'ConvTranspose';
   const stored = convolution || w.length === 2;
   const attributes = convolution ? convolutionAttributes(operator) : [];
+  if (op === 'GridSample') attributes.push(word('mode', 'bilinear'), word('padding_mode', 'border'));
   if (op === 'Gemm' && x[0] !== output[0]) attributes.push(single('transA', 1));
   if (op === 'Gemm' && w[1] !== output[1]) attributes.push(single('transB', 1));
   const weights = stored ? Float32Array.from({ length: product(w) }, (_, i) => weight(i)) : new Float32Array(0);

@@ -54,6 +54,15 @@ describe('operations of one operator', () => {
       [10, 30],
       2 * 10 * 20 * 30,
     ], // transA
+    [
+      'GridSample',
+      [
+        [2, 3, 16, 16],
+        [2, 8, 8, 2],
+      ],
+      [2, 3, 8, 8],
+      8 * 2 * 3 * 8 * 8,
+    ],
     ['Relu', [[1, 8, 16, 16]], [1, 8, 16, 16], 0],
   ] as const)('%s %j', (op, inputs, output, flop) => {
     expect(flopOf(op, inputs, output)).toBe(flop);
@@ -107,6 +116,15 @@ describe('counting a file', () => {
       ],
       output: [1, 50, 64],
       flop: 2 * 2 * 50 * 70 * 64,
+    },
+    {
+      op: 'GridSample',
+      inputs: [
+        [2, 3, 16, 16],
+        [2, 8, 8, 2],
+      ],
+      output: [2, 3, 8, 8],
+      flop: 8 * 2 * 3 * 8 * 8,
     },
   ])('runs it and sees what was written: $op $inputs', async (operator) => {
     await using dir = await scratch();
