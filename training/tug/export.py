@@ -1,8 +1,8 @@
 """Networks → a bundle folder: ONNX graphs, their sizes, hashes and GFLOP, and bundle.json (format 1).
 
 There are five networks, and a sixth one if it was trained: `pull`, which takes the field's place where no mask was
-painted. Weights are rounded on the way (see `weights`), to fp16, the sixth one's to eight bits; `quantise` adds the
-int8 graphs afterwards.
+painted. Weights are rounded on the way (see `weights`), to fp16, or to eight bits where that shows nowhere; `quantise`
+adds the int8 graphs afterwards.
 
 The engine keeps a store of named tensors; each graph takes its inputs from it and puts its outputs into it by name, so
 the names below are the contract. Every graph is checked against PyTorch at two sizes before the bundle is written.
@@ -40,7 +40,7 @@ GRAPHS: dict[str, tuple[list[str], list[str]]] = {
     "decoder": (["latent_out", *(f"{name}_warped" for name in FETCHED), "mask", "visibility"], ["picture"]),
 }
 PORTS = GRAPHS | {"pull": GRAPHS["field"]}
-STORED_BITS = {"pull": 8}
+STORED_BITS = {"pull": 8, "appearance": 8, "denoiser": 8}
 DOWNSCALE = {"image": 1, "mask": 1, "picture": 1, "skip_2": 2, "field": 4, "visibility": 4, "prior": 4, "skip_4": 4}
 DOWNSCALE |= {f"{name}_warped": DOWNSCALE[name] for name in FETCHED}
 DOWNSCALE |= {name: 8 for name in ("latent", "sample", "warped", "latent_out", "x0")}

@@ -6,7 +6,7 @@ pairs that ONNX Runtime fuses. Seven, because x86 CPUs without dot products of b
 eight the encoder's latent was off by 8 % there. The ranges come from edits of synthetic cases on training photos, run
 through the bundle itself, so that the denoiser sees the sampler's own trajectory. Held-out pictures are never read.
 
-The field stays fp32, since drags are met exactly; so do attention, warps and the heads whose error nothing corrects.
+Attention and warps stay fp32, and so does all by which drags are met exactly; and the convolutions of `EXACT`.
 """
 
 from __future__ import annotations
@@ -26,20 +26,26 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from .bundle_runner import Bundle
 from .cases import Case
+from .masks import derived_mask
 from .motions import Array
 from .photos import Album, photo_paths, read_photo
 from .stage_field import draw_case
 from .weights import pack_graph
 
-QUANTISED = ("encoder", "appearance", "denoiser", "decoder")
+QUANTISED = ("field", "pull", "encoder", "appearance", "denoiser", "decoder")  # of these, those that a bundle has
 WEIGHT_BITS = 7  # what `reduce_range` makes of them
 SIZES = ((512, 512), (384, 512), (512, 384))
 # What runs on bytes. Additions, resizings and concatenations are there so that a map between two convolutions is not
 # turned into floats and back.
 OPERATORS = ["Conv", "Relu", "Add", "Resize", "Concat"]
 # Convolutions that stay fp32: those that read raw latents or a sum with the timestep, and the heads whose outputs leave
-# the network. They are cheap, and what they lose nothing after them mends.
+# the network. They are cheap, and what they lose nothing after them mends. Of a field network also the last ones before
+# the head that says what follows a drag: in bytes all of it follows less.
+_FIELD = ("/follow/stem/", "/follow/out/", "/mend/stem/", "/mend/out/")
+_FIELD += tuple(f"/follow/{layer}.{level}/" for layer in ("up", "merge", "up_blocks") for level in (0, 1))
 EXACT = {
+    "field": _FIELD,
+    "pull": _FIELD,
     "encoder": ("/latent/", "/skip_2/", "/skip_4/"),
     "appearance": ("/stem/stem.0/",),
     "denoiser": ("/stem/", "/out/"),
@@ -62,7 +68,7 @@ class RecordingBundle(Bundle):
 
     def __init__(self, folder: Path, threads: int) -> None:
         super().__init__(folder, threads)
-        self.feeds: dict[str, list[dict[str, Array]]] = {name: [] for name in QUANTISED}
+        self.feeds: dict[str, list[dict[str, Array]]] = {name: [] for name in QUANTISED if name in self.sessions}
         self.trajectory: list[dict[str, Array]] = []
 
     def run(self, name: str, store: dict[str, Array]) -> None:
@@ -76,6 +82,9 @@ class RecordingBundle(Bundle):
         scene = self.prepare(case.source, case.mask, case.drags)
         self.sample(scene, self.default_steps, seed)
         self.feeds["denoiser"].append(self.trajectory[seed % len(self.trajectory)])
+        if "pull" in self.sessions:
+            mask = derived_mask(case.drags, *case.mask.shape)[None, None].astype(np.float32)
+            self.run("pull", scene.store | {"mask": mask})
 
 
 def training_cases(data: Path, count: int, seed: int = 0) -> list[Case]:
@@ -141,7 +150,7 @@ def quantise(folder: Path, data: Path, cases: int = 24, threads: int = 2) -> dic
     for index, case in enumerate(training_cases(data, cases)):
         bundle.record(case, index)
     manifest = bundle.manifest
-    for name in QUANTISED:
+    for name in list(bundle.feeds):
         entry = manifest["graphs"][name]
         out = folder / f"{name}.int8.onnx"
         quantise_graph(folder / entry["file"], name, bundle.feeds.pop(name), out)
