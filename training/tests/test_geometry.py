@@ -166,6 +166,19 @@ def test_a_likely_hole_is_stretched_over_and_what_was_dragged_to_a_target_is_see
     assert visibility[..., 3:5, 27:29].min() > 0.99
 
 
+def test_a_field_breaks_only_where_something_comes_off() -> None:
+    net = FieldNet(FIELD)
+    mask, drags = torch.ones(2, 1, 32, 32), torch.tensor([[[6.0, 28.0, 6.0, 28.0]]]).repeat(2, 1, 1)
+    field, logits = torch.zeros(2, 2, 32, 32), torch.full((2, 1, 32, 32), 8.0)
+    lost = torch.zeros_like(logits)
+    field[:, :1, 8:24, 16:] = 9.0  # what lies to the right moves by nine
+    logits[1, :, 8:24, 26:], lost[1, :, 8:24, 26:] = -5.0, 4.0  # … and in the second case leaves a hole
+    settled, visibility = net.settle(Fields(field, logits, field, field, field, lost), mask, drags)
+    assert visibility[0].min() > 0.99 and visibility[1, 0, 12:20, 28:].max() < 0.01
+    steps = (settled[:, 0, 14:18, 11:20].diff(dim=-1)).abs().amax((1, 2))
+    assert steps[0] < 5 and steps[1] > 8
+
+
 def test_only_a_hole_that_is_large_and_sure_is_filled() -> None:
     mask = torch.ones(1, 1, 32, 32)
     belief, lost = torch.zeros_like(mask), torch.zeros_like(mask)

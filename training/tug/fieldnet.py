@@ -60,12 +60,14 @@ class FieldConfig:
     reach: float = 4.0  # net pixels around a target in which the misfit is corrected
     rounds: int = 3  # fixed-point rounds of `turn_round`
     segmented: bool = False  # whether it is told what the drags hold (`segment`); not shipped, see LOG.md
-    # how the field is steadied, time after time: radius and edge of `geometry.steadied`, net px and their square
+    # how the field is steadied where something comes off what is behind it, and where nothing does, so that nothing
+    # shall break: radius and edge of `geometry.steadied`, net px and their square, time after time
     steady: tuple[tuple[int, float], ...] = ((2, 0.4),)
+    whole: tuple[tuple[int, float], ...] = ((2, 30.0), (4, 30.0))
 
 
 # Of the network for drags without a painted mask: nothing shall break, so that what a drag leaves is stretched.
-PULL = FieldConfig(steady=((2, 30.0), (4, 30.0)))
+PULL = FieldConfig(steady=FieldConfig.whole)
 
 
 class Fields(NamedTuple):
@@ -137,20 +139,32 @@ class FieldNet(nn.Module):
 
         Where a hole is likely the field is continued smoothly from around, so that what shines through is stretched
         and not torn; where it is a hole (`holes`) it is hidden, and filled. What was dragged to a target is seen there.
-        Small steps of the field, as no thing moves, are evened out; at the mask's border, beyond which everything
-        stays, it dies out instead of breaking off."""
+        Small steps of the field, as no thing moves, are evened out, and large ones too where no hole is left: what does
+        not come off does not break. At the mask's border, beyond which everything stays, the field dies out instead of
+        breaking off."""
         belief = mask.clamp(0, 1) * torch.sigmoid(-fields.logits)
         handles, targets = drags[..., :2], drags[..., 2:]
         to_target = squared_distances(targets, pixel_grid(mask))
         near = (1.5 * disks(to_target, self.config.reach)).clamp(max=1)
         known = torch.maximum(((0.5 - belief) / 0.4).clamp(0, 1), near)
         inwards = (mask_depth(mask) / RIM).clamp(max=1)
-        field = push_pull(fields.field, known)
-        for radius, edge in self.config.steady:
-            field = steadied(field, mask, radius, edge)
+        hole = mask.clamp(0, 1) * holes(belief * (1 - near), fields.lost, mask)
+        field = self._steadied(push_pull(fields.field, known), hole, mask)
         field = field * inwards.square() * (3 - 2 * inwards)
         field = self._exact(field, targets, handles - targets, to_target, mask)
-        return field, 1 - mask.clamp(0, 1) * holes(belief * (1 - near), fields.lost, mask)
+        return field, 1 - hole
+
+    def _steadied(self, field: Tensor, hole: Tensor, mask: Tensor) -> Tensor:
+        def by(steps: tuple[tuple[int, float], ...]) -> Tensor:
+            steady = field
+            for radius, edge in steps:
+                steady = steadied(steady, mask, radius, edge)
+            return steady
+
+        if self.config.steady == self.config.whole:
+            return by(self.config.whole)
+        off = (4 * hole.amax((2, 3), keepdim=True) - 2).clamp(0, 1)  # a hole shows where it is above a half
+        return torch.lerp(by(self.config.whole), by(self.config.steady), off)
 
     def at_net_size(self, image: Tensor, mask: Tensor, drags: Tensor, follow: Tensor | None = None) -> Fields:
         """The same with everything already at 1/4 size and in net pixels.
