@@ -21,6 +21,9 @@ from tug.geometry import (
     warp,
 )
 
+# two drags that move something, hardly; net pixels
+PULLED = [[2.0, 30.0, 2.6, 30.0], [3.0, 31.0, 3.6, 31.0]]
+
 
 def test_point_maps_label_truncated_pixels() -> None:
     drags = torch.tensor([[[3.9, 5.2, 7.0, 1.0], [0.0, 0.0, 9.99, 7.5], [-2.0, 1.0, 100.0, 2.0]]])
@@ -153,7 +156,7 @@ def test_a_hole_larger_than_the_pyramid_reaches_is_filled_too() -> None:
 
 def test_a_likely_hole_is_stretched_over_and_what_was_dragged_to_a_target_is_seen() -> None:
     net = FieldNet(FIELD)
-    mask, drags = torch.ones(1, 1, 32, 32), torch.tensor([[[28.0, 4.0, 28.0, 4.0]]])
+    mask, drags = torch.ones(1, 1, 32, 32), torch.tensor([[[28.0, 4.0, 28.0, 4.0], *PULLED]])
     field, logits = torch.zeros(1, 2, 32, 32), torch.full((1, 1, 32, 32), 8.0)
     lost = torch.zeros_like(logits)
     field[..., 12:20, 12:20], logits[..., 12:20, 12:20] = 30.0, -0.5  # torn, and 62 % a hole, but something lands there
@@ -168,7 +171,7 @@ def test_a_likely_hole_is_stretched_over_and_what_was_dragged_to_a_target_is_see
 
 def test_a_field_breaks_only_where_something_comes_off() -> None:
     net = FieldNet(FIELD)
-    mask, drags = torch.ones(2, 1, 32, 32), torch.tensor([[[6.0, 28.0, 6.0, 28.0]]]).repeat(2, 1, 1)
+    mask, drags = torch.ones(2, 1, 32, 32), torch.tensor([PULLED]).repeat(2, 1, 1)
     field, logits = torch.zeros(2, 2, 32, 32), torch.full((2, 1, 32, 32), 8.0)
     lost = torch.zeros_like(logits)
     field[:, :1, 8:24, 16:] = 9.0  # what lies to the right moves by nine
@@ -177,6 +180,21 @@ def test_a_field_breaks_only_where_something_comes_off() -> None:
     assert visibility[0].min() > 0.99 and visibility[1, 0, 12:20, 28:].max() < 0.01
     steps = (settled[:, 0, 14:18, 11:20].diff(dim=-1)).abs().amax((1, 2))
     assert steps[0] < 5 and steps[1] > 8
+
+
+def test_one_drag_alone_tears_nothing_but_in_another_answer() -> None:
+    net = FieldNet(FIELD)
+    mask, field = torch.ones(1, 1, 32, 32), torch.zeros(1, 2, 32, 32)
+    logits, lost = torch.full((1, 1, 32, 32), -5.0), torch.full((1, 1, 32, 32), 4.0)
+    fields = Fields(field, logits, field, field, field, lost)
+    pin = [20.0, 28.0, 20.0, 28.0]
+
+    def seen(drags: list[list[float]], follow: float) -> float:
+        return float(net.settle(fields, mask, torch.tensor([drags]), torch.tensor([follow]))[1].min())
+
+    assert seen([PULLED[0], pin], 0.0) == 1
+    assert seen([PULLED[0], pin], 2.5) < 0.01 and seen([PULLED[0], pin], -2.0) < 0.01
+    assert seen(PULLED, 0.0) < 0.01
 
 
 def test_only_a_hole_that_is_large_and_sure_is_filled() -> None:

@@ -42,6 +42,7 @@ FOLLOW = (0.0, 2.5, -2.0, 1.25)
 # What follows the drags' rigid motion but for this share of it goes so far of the rest of the way with it, where
 # between these two shares of the mask are left by what lands elsewhere: then a thing moves, and things are stiff.
 NEARLY, STIFFNESS, VACATED = 0.3, 0.7, (0.01, 0.06)
+STILL = 0.25  # a drag whose length, squared, is at most this is a pin, net pixels
 RIM = 3.0  # net pixels inside the mask's border over which the field dies out
 # A hole is where the network believes in one so far and what lands nearest is so many net pixels off, in cases where
 # that takes this share of the mask: a small one is rather stretched over, a mistaken fill being worse to look at.
@@ -131,24 +132,30 @@ class FieldNet(nn.Module):
         field [B, 2, H/4, W/4], visibility [B, 1, H/4, W/4], prior [B, 2, H/4, W/4], fields in work pixels."""
         small, inside = F.avg_pool2d(image, SCALE), F.avg_pool2d(mask, SCALE)
         fields = self.at_net_size(small, inside, drags / SCALE, follow)
-        field, visibility = self.settle(fields, inside, drags / SCALE)
+        field, visibility = self.settle(fields, inside, drags / SCALE, follow)
         return field * SCALE, visibility, fields.prior * SCALE
 
-    def settle(self, fields: Fields, mask: Tensor, drags: Tensor) -> tuple[Tensor, Tensor]:
+    def settle(
+        self, fields: Fields, mask: Tensor, drags: Tensor, follow: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The field [B, 2, h, w] and visibility [B, 1, h, w] to render with, from the network's belief; net pixels.
 
         Where a hole is likely the field is continued smoothly from around, so that what shines through is stretched
         and not torn; where it is a hole (`holes`) it is hidden, and filled. What was dragged to a target is seen there.
-        Small steps of the field, as no thing moves, are evened out, and large ones too where no hole is left: what does
-        not come off does not break. At the mask's border, beyond which everything stays, the field dies out instead of
-        breaking off."""
+        One drag alone does not tell a thing that moves from a part that stretches, and a tear through a thing looks
+        worst: it leaves no hole, but in the other answers (`follow` is not 0). Small steps of the field, as no thing
+        moves, are evened out, and large ones too where no hole is left: what does not come off does not break. At the
+        mask's border, beyond which everything stays, the field dies out instead of breaking off.
+        """
         belief = mask.clamp(0, 1) * torch.sigmoid(-fields.logits)
         handles, targets = drags[..., :2], drags[..., 2:]
         to_target = squared_distances(targets, pixel_grid(mask))
         near = (1.5 * disks(to_target, self.config.reach)).clamp(max=1)
         known = torch.maximum(((0.5 - belief) / 0.4).clamp(0, 1), near)
         inwards = (mask_depth(mask) / RIM).clamp(max=1)
-        hole = mask.clamp(0, 1) * holes(belief * (1 - near), fields.lost, mask)
+        several = ((handles - targets).square().sum(-1) > STILL).float().sum(1)[:, None, None, None] - 1
+        comes_off = (several if follow is None else several + follow.abs()).clamp(0, 1)
+        hole = mask.clamp(0, 1) * holes(belief * (1 - near), fields.lost * comes_off, mask)
         field = self._steadied(push_pull(fields.field, known), hole, mask)
         field = field * inwards.square() * (3 - 2 * inwards)
         field = self._exact(field, targets, handles - targets, to_target, mask)
@@ -176,7 +183,7 @@ class FieldNet(nn.Module):
         to_target, to_handle = squared_distances(targets, grid), squared_distances(handles, grid)
         depth = mask_depth(mask)
         ground = self.config.border / (depth + 0.3).square()
-        moving = (move.square().sum(-1) > 0.25).float()[..., None, None]
+        moving = (move.square().sum(-1) > STILL).float()[..., None, None]
         pins, at_handles, at_targets = (
             disks(to_target + 1e4 * moving),
             disks(to_handle + 1e4 * (1 - moving)),
