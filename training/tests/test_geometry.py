@@ -182,19 +182,24 @@ def test_a_field_breaks_only_where_something_comes_off() -> None:
     assert steps[0] < 5 and steps[1] > 8
 
 
-def test_one_drag_alone_tears_nothing_but_in_another_answer() -> None:
+def test_what_may_only_stretch_is_not_torn_but_in_another_answer() -> None:
     net = FieldNet(FIELD)
     mask, field = torch.ones(1, 1, 32, 32), torch.zeros(1, 2, 32, 32)
     logits, lost = torch.full((1, 1, 32, 32), -5.0), torch.full((1, 1, 32, 32), 4.0)
     fields = Fields(field, logits, field, field, field, lost)
-    pin = [20.0, 28.0, 20.0, 28.0]
 
-    def seen(drags: list[list[float]], follow: float) -> float:
+    def seen(drags: list[list[float]], follow: float = 0.0) -> float:
         return float(net.settle(fields, mask, torch.tensor([drags]), torch.tensor([follow]))[1].min())
 
-    assert seen([PULLED[0], pin], 0.0) == 1
-    assert seen([PULLED[0], pin], 2.5) < 0.01 and seen([PULLED[0], pin], -2.0) < 0.01
-    assert seen(PULLED, 0.0) < 0.01
+    def pin(x: float, y: float) -> list[float]:
+        return [x, y, x, y]
+
+    one = [16.0, 16.0, 17.0, 16.0]
+    assert seen([one]) == 1 and seen([one, pin(4, 16)]) == 1  # away from its pin
+    assert seen([one, pin(28, 16)]) < 0.01 and seen([one, pin(16, 28)]) < 0.01  # back to it, and about it
+    assert seen([pin(4, 4), pin(28, 28)]) == 1
+    assert seen([one], 2.5) < 0.01 and seen([one], -2.0) < 0.01
+    assert seen(PULLED) < 0.01
 
 
 def test_only_a_hole_that_is_large_and_sure_is_filled() -> None:

@@ -43,6 +43,7 @@ FOLLOW = (0.0, 2.5, -2.0, 1.25)
 # between these two shares of the mask are left by what lands elsewhere: then a thing moves, and things are stiff.
 NEARLY, STIFFNESS, VACATED = 0.3, 0.7, (0.01, 0.06)
 STILL = 0.25  # a drag whose length, squared, is at most this is a pin, net pixels
+OWN = 6.0  # net pixels around a target in which the field is steadied the least: what is dragged keeps its shape
 RIM = 3.0  # net pixels inside the mask's border over which the field dies out
 # A hole is where the network believes in one so far and what lands nearest is so many net pixels off, in cases where
 # that takes this share of the mask: a small one is rather stretched over, a mistaken fill being worse to look at.
@@ -142,10 +143,10 @@ class FieldNet(nn.Module):
 
         Where a hole is likely the field is continued smoothly from around, so that what shines through is stretched
         and not torn; where it is a hole (`holes`) it is hidden, and filled. What was dragged to a target is seen there.
-        One drag alone does not tell a thing that moves from a part that stretches, and a tear through a thing looks
-        worst: it leaves no hole, but in the other answers (`follow` is not 0). Small steps of the field, as no thing
-        moves, are evened out, and large ones too where no hole is left: what does not come off does not break. At the
-        mask's border, beyond which everything stays, the field dies out instead of breaking off.
+        A tear through a thing looks worst: there is no hole where the drags may only stretch it (`comes_off`). Small
+        steps of the field, as no thing moves, are evened out, and large ones too where no hole is left: what does not
+        come off does not break. At the mask's border, beyond which everything stays, the field dies out instead of
+        breaking off.
         """
         belief = mask.clamp(0, 1) * torch.sigmoid(-fields.logits)
         handles, targets = drags[..., :2], drags[..., 2:]
@@ -153,15 +154,17 @@ class FieldNet(nn.Module):
         near = (1.5 * disks(to_target, self.config.reach)).clamp(max=1)
         known = torch.maximum(((0.5 - belief) / 0.4).clamp(0, 1), near)
         inwards = (mask_depth(mask) / RIM).clamp(max=1)
-        several = ((handles - targets).square().sum(-1) > STILL).float().sum(1)[:, None, None, None] - 1
-        comes_off = (several if follow is None else several + follow.abs()).clamp(0, 1)
-        hole = mask.clamp(0, 1) * holes(belief * (1 - near), fields.lost * comes_off, mask)
-        field = self._steadied(push_pull(fields.field, known), hole, mask)
+        hole = mask.clamp(0, 1) * holes(belief * (1 - near), fields.lost * comes_off(drags, follow), mask)
+        pins = (_moving(drags) < 0.5)[..., None, None]
+        kept = disks(to_target + 1e5 * pins, OWN)
+        field = self._steadied(push_pull(fields.field, known), hole, kept, mask)
         field = field * inwards.square() * (3 - 2 * inwards)
         field = self._exact(field, targets, handles - targets, to_target, mask)
         return field, 1 - hole
 
-    def _steadied(self, field: Tensor, hole: Tensor, mask: Tensor) -> Tensor:
+    def _steadied(self, field: Tensor, hole: Tensor, kept: Tensor, mask: Tensor) -> Tensor:
+        """As `steady` says where there is a hole, and where `kept` is 1; elsewhere as `whole` says."""
+
         def by(steps: tuple[tuple[int, float], ...]) -> Tensor:
             steady = field
             for radius, edge in steps:
@@ -171,7 +174,7 @@ class FieldNet(nn.Module):
         if self.config.steady == self.config.whole:
             return by(self.config.whole)
         off = (4 * hole.amax((2, 3), keepdim=True) - 2).clamp(0, 1)  # a hole shows where it is above a half
-        return torch.lerp(by(self.config.whole), by(self.config.steady), off)
+        return torch.lerp(by(self.config.whole), by(self.config.steady), torch.maximum(off, kept))
 
     def at_net_size(self, image: Tensor, mask: Tensor, drags: Tensor, follow: Tensor | None = None) -> Fields:
         """The same with everything already at 1/4 size and in net pixels.
@@ -248,6 +251,30 @@ class FieldNet(nn.Module):
         misfit = moves - sample(field, points.transpose(1, 2)[:, :, None]).squeeze(2).transpose(1, 2)
         near = torch.exp(distances.amin(1, keepdim=True) / (-2 * self.config.reach**2))
         return field + near * shepard(distances, misfit) * (mask > 0.01).float()
+
+
+def _moving(drags: Tensor) -> Tensor:
+    """1 for each of the drags [B, N, 4], net pixels, that is no pin: [B, N]."""
+    return ((drags[..., 2:] - drags[..., :2]).square().sum(-1) > STILL).float()
+
+
+def comes_off(drags: Tensor, follow: Tensor | None = None) -> Tensor:
+    """1 where drags [B, N, 4] can tell that something leaves its place, else 0: [B, 1, 1, 1].
+
+    Several that move something do, and one that turns a part about a pin or draws it back to it. One alone, or away
+    from its pin, may as well stretch what it holds; the other answers (`follow` is not 0) take it for the other."""
+    handles, moving = drags[..., :2], _moving(drags)
+    count = moving.sum(1, keepdim=True)
+    # the one that moves; of several it does not matter
+    handle, move = (
+        (each * moving[..., None]).sum(1, keepdim=True) / (count[..., None] + 1e-6)
+        for each in (handles, drags[..., 2:] - handles)
+    )
+    arm = handle - handles
+    along = (arm * move).sum(-1) / (arm.square().sum(-1).sqrt() * move.square().sum(-1).sqrt() + 1e-6)
+    turned = ((1 - moving) * (along < 0.5).float()).amax(1, keepdim=True)
+    sure = (count - 1).clamp(min=0) + turned * (count > 0.5).float()
+    return (sure if follow is None else sure + follow.abs()).clamp(0, 1)[..., None, None]
 
 
 def holes(belief: Tensor, lost: Tensor, mask: Tensor) -> Tensor:

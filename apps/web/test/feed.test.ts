@@ -61,13 +61,18 @@ function snapshot(
   return { __typename: 'CanvasSnapshot', seq, canvas, activeEdits };
 }
 
-const preview = (editId: string, candidate: number, step: number): CanvasEvent => ({
+const preview = (
+  editId: string,
+  candidate: number,
+  step: number,
+  image = `data:${candidate}/${step}`,
+): CanvasEvent => ({
   __typename: 'EditPreview',
   editId,
   candidate,
   step,
   totalSteps: 4,
-  image: `data:${candidate}/${step}`,
+  image,
 });
 
 /** Plays events; fails the test on a gap unless it is the last one's. */
@@ -138,7 +143,7 @@ describe('the event stream', () => {
     const { feed } = play([
       snapshot(0, [edit('e1', 'RUNNING')]),
       preview('e1', 0, 0),
-      { ...preview('e1', 0, 0), image: 'data:second' },
+      preview('e1', 0, 0, 'data:second'),
     ]);
     expect(feed.runs[0]?.previews[0]).toMatchObject({ step: 0, image: 'data:second' });
   });

@@ -30,7 +30,7 @@ export function DragList() {
       {ids.length === 0 ? (
         <p className="text-pretty text-ink-2" data-testid="drag-hint">
           {canEdit
-            ? 'Press on a part of the picture and pull it to where it belongs. Pins hold what should stay.'
+            ? 'Press on a part of the picture and pull it to where it belongs. Pins hold what should stay. To move a whole thing, paint over it and its new place, and give it two drags.'
             : 'Nobody has placed a drag yet.'}
         </p>
       ) : (
