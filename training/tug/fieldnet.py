@@ -186,7 +186,7 @@ class FieldNet(nn.Module):
         to_target, to_handle = squared_distances(targets, grid), squared_distances(handles, grid)
         depth = mask_depth(mask)
         ground = self.config.border / (depth + 0.3).square()
-        moving = (move.square().sum(-1) > STILL).float()[..., None, None]
+        moving = _moving(drags)[..., None, None]
         pins, at_handles, at_targets = (
             disks(to_target + 1e4 * moving),
             disks(to_handle + 1e4 * (1 - moving)),

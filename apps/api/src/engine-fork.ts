@@ -28,7 +28,7 @@ export interface ChildListener {
  * How V8 collects garbage. Its helpers beside the main thread are in the way of the networks' threads, and there is little JavaScript to
  * collect: without them an edit on two cores took a tenth less time (median of nine pairs of runs). And from a heap of a few megabytes,
  * which is all that this process needs, V8 would look through it three times an edit: a larger one to begin with costs 20 MB, and
- * three looks in four are gone.
+ * spares most of that.
  */
 const COLLECTOR = ['--single-threaded-gc', '--initial-heap-size=128'];
 
