@@ -25,6 +25,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from .bundle_runner import Bundle
+from .byte_graphs import quicken, scale_channel
 from .cases import Case
 from .masks import derived_mask
 from .motions import Array
@@ -38,19 +39,22 @@ SIZES = ((512, 512), (384, 512), (512, 384))
 # What runs on bytes. Additions, resizings and concatenations are there so that a map between two convolutions is not
 # turned into floats and back.
 OPERATORS = ["Conv", "Relu", "Add", "Resize", "Concat"]
-# Convolutions that stay fp32: those that read raw latents or a sum with the timestep, and the heads whose outputs leave
-# the network. They are cheap, and what they lose nothing after them mends. Of a field network also the last ones before
+# Convolutions that stay fp32: heads whose outputs are what the sampler or a drag goes by, and the stems of what reads
+# coordinates. They are cheap, and what they lose nothing after them mends. Of a field network also the last ones before
 # the head that says what follows a drag: in bytes all of it follows less.
 _FIELD = ("/follow/stem/", "/follow/out/", "/mend/stem/", "/mend/out/")
 _FIELD += tuple(f"/follow/{layer}.{level}/" for layer in ("up", "merge", "up_blocks") for level in (0, 1))
 EXACT = {
     "field": _FIELD,
     "pull": _FIELD,
-    "encoder": ("/latent/", "/skip_2/", "/skip_4/"),
+    "encoder": ("/latent/",),
     "appearance": ("/stem/stem.0/",),
-    "denoiser": ("/stem/", "/out/"),
-    "decoder": ("/out/",),
+    "denoiser": ("/out/",),
+    "decoder": (),
 }
+# The decoder's head: three channels of a picture in [-1, 1], and what opens the gate, which reaches further.
+HEAD, GATE, GATE_REACH = "/out/Conv", 3, 8.0
+RANGES = {"decoder": {"/out/Conv_output_0": (-1.25, 1.25)}}
 
 
 class Recorded(CalibrationDataReader):
@@ -119,10 +123,19 @@ def exact_nodes(model: onnx.ModelProto, name: str) -> list[str]:
     return sorted(exact | {n.name for n in nodes if n.op_type in through and not on_bytes(n)})
 
 
+def _overrides(name: str) -> dict[str, list[dict]]:
+    ranges = RANGES.get(name, {})
+    return {tensor: [{"rmin": np.float32(low), "rmax": np.float32(high)}] for tensor, (low, high) in ranges.items()}
+
+
 def quantise_graph(file: Path, name: str, feeds: list[dict[str, Array]], out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(file), str(prepared), skip_symbolic_shape=True)
+        model = onnx.load(str(prepared))
+        if name == "decoder":
+            scale_channel(model, HEAD, GATE, GATE_REACH)
+            onnx.save(model, str(prepared))
         quantize_static(
             str(prepared),
             str(out),
@@ -133,10 +146,12 @@ def quantise_graph(file: Path, name: str, feeds: list[dict[str, Array]], out: Pa
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=exact_nodes(onnx.load(str(prepared)), name),
+            nodes_to_exclude=exact_nodes(model, name),
             calibrate_method=CalibrationMethod.MinMax,
+            extra_options={"TensorQuantOverrides": _overrides(name)},
         )
     model = onnx.load(str(out))
+    quicken(model)
     pack_graph(model)
     onnx.checker.check_model(model)
     onnx.save(model, str(out))

@@ -43,7 +43,10 @@ export function gridRow(grid: Grid, channel: number, ys: Axis, y: number, out: F
   const upper = plane + (ys.low[y] as number) * grid.width;
   const lower = plane + (ys.high[y] as number) * grid.width;
   const t = ys.weight[y] as number;
-  for (let x = 0; x < grid.width; x++) out[x] = lerp(grid.data[upper + x] as number, grid.data[lower + x] as number, t);
+  if (t === 0) out.set(grid.data.subarray(upper, upper + grid.width));
+  else
+    for (let x = 0; x < grid.width; x++)
+      out[x] = lerp(grid.data[upper + x] as number, grid.data[lower + x] as number, t);
 }
 
 export const lerp = (a: number, b: number, t: number): number => a + (b - a) * t;
@@ -259,16 +262,19 @@ export function spread({ data, channels, width }: Grid, size: Size, window: Rect
 
 /**
  * Every plane of `source` warped by a field in pixels of which one is `scale` cells of the source, over the part `window` of the result
- * (in the source's cells). The field may have another resolution; it is interpolated.
+ * (in the source's cells). The field may have another resolution; it is interpolated. With a `step` of 2 the result is half as large:
+ * each of its pixels looks up what lands in the middle of the four it stands for, which is their mean where nothing moves.
  */
-export function warpWindow(source: Grid, field: Grid, window: Rect, scale: number): Grid {
+export function warpWindow(source: Grid, field: Grid, window: Rect, scale: number, step: 1 | 2 = 1): Grid {
   const { data, channels, height, width } = source;
-  const wide = window.right - window.left;
-  const tall = window.bottom - window.top;
+  const wide = (window.right - window.left) / step;
+  const tall = (window.bottom - window.top) / step;
   const cellX = field.width / width;
   const cellY = field.height / height;
-  const xs = axis(wide, (window.left + 0.5) * cellX, cellX, field.width);
-  const ys = axis(tall, (window.top + 0.5) * cellY, cellY, field.height);
+  const middle = step / 2;
+  const xs = axis(wide, (window.left + middle) * cellX, step * cellX, field.width);
+  const ys = axis(tall, (window.top + middle) * cellY, step * cellY, field.height);
+  const [left, top] = [window.left + middle - 0.5, window.top + middle - 0.5];
   const dx = new Float32Array(field.width);
   const dy = new Float32Array(field.width);
   const row = new Places(wide, width, height);
@@ -277,102 +283,101 @@ export function warpWindow(source: Grid, field: Grid, window: Rect, scale: numbe
   for (let y = 0; y < tall; y++) {
     gridRow(field, 0, ys, y, dx);
     gridRow(field, 1, ys, y, dy);
-    // beside from…to nothing moves: the field is 0 wherever the mask lets nothing change
-    let from = wide;
-    let to = 0;
-    for (let x = 0; x < wide; x++) {
-      const low = xs.low[x] as number;
-      const high = xs.high[x] as number;
-      const t = xs.weight[x] as number;
-      const moveX = scale * lerp(dx[low] as number, dx[high] as number, t);
-      const moveY = scale * lerp(dy[low] as number, dy[high] as number, t);
-      if (moveX === 0 && moveY === 0) continue;
-      // what lies still between two places that move is looked up like them
-      for (let gap = from === wide ? x : to; gap < x; gap++) row.put(gap, window.left + gap, window.top + y);
-      row.put(x, window.left + x + moveX, window.top + y + moveY);
-      if (from === wide) from = x;
-      to = x + 1;
-    }
+    row.place(xs, dx, dy, scale, left, top + step * y, step);
+    const { from, to } = row;
     const still = (window.top + y) * width + window.left;
     for (let c = 0, above = 0, o = y * wide; c < channels; c++, above += plane, o += landing) {
       if (from > 0) out.set(data.subarray(above + still, above + still + from), o);
       if (to > from && to < wide) out.set(data.subarray(above + still + to, above + still + wide), o + to);
     }
     const fours = channels - (channels % 4);
-    for (let c = 0; c < fours; c += 4) row.fetchFour(data, c * plane, from, to, out, c * landing + y * wide, landing);
-    for (let c = fours; c < channels; c++) row.fetch(data, c * plane, from, to, out, c * landing + y * wide);
+    for (let c = 0; c < fours; c += 4) row.fetchFour(data, c * plane, out, c * landing + y * wide, landing);
+    for (let c = fours; c < channels; c++) row.fetch(data, c * plane, out, c * landing + y * wide);
   }
   return { data: out, channels, height: tall, width: wide };
 }
 
-/** Where the pixels of one row come from on a grid: for each the cells around its place, and how far it lies between them. */
+/** Where the pixels of one row come from on a grid: for each the upper left of the four cells around its place, and how far it lies between them. */
 class Places {
-  private readonly upper: Int32Array;
-  private readonly lower: Int32Array;
-  private readonly right: Int32Array;
-  private readonly across: Float32Array;
-  private readonly down: Float32Array;
+  /** Beside from…to nothing moves: the field is 0 wherever the mask lets nothing change. Of rows at half the size all is looked up. */
+  from = 0;
+  to = 0;
+  private readonly cell: Int32Array;
+  private readonly across: Float64Array;
+  private readonly down: Float64Array;
+  private readonly right: number;
+  private readonly below: number;
 
   constructor(
-    count: number,
+    private readonly count: number,
     private readonly width: number,
     private readonly height: number,
   ) {
-    this.upper = new Int32Array(count);
-    this.lower = new Int32Array(count);
-    this.right = new Int32Array(count);
-    this.across = new Float32Array(count);
-    this.down = new Float32Array(count);
+    this.cell = new Int32Array(count);
+    this.across = new Float64Array(count);
+    this.down = new Float64Array(count);
+    this.right = width > 1 ? 1 : 0;
+    this.below = height > 1 ? width : 0;
+  }
+
+  /** A row whose pixels lie at x = left, left + step, … and y, moved by `scale` times the field's row dx, dy, looked up at `xs`. */
+  place(xs: Axis, dx: Float32Array, dy: Float32Array, scale: number, left: number, y: number, step: number): void {
+    const { low, high, weight } = xs;
+    const count = this.count;
+    let from = step === 1 ? count : 0;
+    let to = 0;
+    for (let i = 0; i < count; i++) {
+      const l = low[i] as number;
+      const h = high[i] as number;
+      const t = weight[i] as number;
+      const moveX = scale * lerp(dx[l] as number, dx[h] as number, t);
+      const moveY = scale * lerp(dy[l] as number, dy[h] as number, t);
+      this.put(i, left + step * i + moveX, y + moveY);
+      if (moveX === 0 && moveY === 0) continue;
+      if (from === count) from = i;
+      to = i + 1;
+    }
+    this.from = from;
+    this.to = step === 1 ? to : count;
   }
 
   /** Pixel i comes from column x and row y, counted from the middle of the first cell; beside the grid its border is repeated. */
-  put(i: number, x: number, y: number): void {
-    const { width, height } = this;
-    const sx = Math.min(Math.max(x, 0), width - 1);
-    const sy = Math.min(Math.max(y, 0), height - 1);
-    const column = sx | 0;
-    const row = sy | 0;
-    this.upper[i] = row * width + column;
-    this.lower[i] = Math.min(row + 1, height - 1) * width + column;
-    this.right[i] = column + 1 < width ? 1 : 0;
+  private put(i: number, x: number, y: number): void {
+    const endX = this.width - 1;
+    const endY = this.height - 1;
+    const sx = Math.min(Math.max(x, 0), endX);
+    const sy = Math.min(Math.max(y, 0), endY);
+    // at the far border the place lies at the end of the last two cells
+    const column = sx < endX || endX === 0 ? sx | 0 : endX - 1;
+    const row = sy < endY || endY === 0 ? sy | 0 : endY - 1;
+    this.cell[i] = row * this.width + column;
     this.across[i] = sx - column;
     this.down[i] = sy - row;
   }
 
-  /** Pixels from…to of the plane that begins at `plane` of `data`; the row begins at `at` in `out`. */
-  fetch(data: Float32Array, plane: number, from: number, to: number, out: Float32Array, at: number): void {
-    const { upper, lower, right, across, down } = this;
+  /** The row's pixels of the plane that begins at `plane` of `data`; the row begins at `at` in `out`. */
+  fetch(data: Float32Array, plane: number, out: Float32Array, at: number): void {
+    const { cell, across, down, right, below, from, to } = this;
     for (let x = from; x < to; x++) {
-      const above = plane + (upper[x] as number);
-      const below = plane + (lower[x] as number);
-      const next = right[x] as number;
-      out[at + x] = between(data, above, below, next, across[x] as number, down[x] as number);
+      const above = plane + (cell[x] as number);
+      out[at + x] = between(data, above, above + below, right, across[x] as number, down[x] as number);
     }
   }
 
   /** The same of four planes, `size` cells each, into four whose rows are `landing` apart: places are looked up once for all of them. */
-  fetchFour(
-    data: Float32Array,
-    plane: number,
-    from: number,
-    to: number,
-    out: Float32Array,
-    at: number,
-    landing: number,
-  ): void {
-    const { upper, lower, right, across, down } = this;
+  fetchFour(data: Float32Array, plane: number, out: Float32Array, at: number, landing: number): void {
+    const { cell, across, down, right, below, from, to } = this;
     const size = this.width * this.height;
     for (let x = from; x < to; x++) {
-      const above = plane + (upper[x] as number);
-      const below = plane + (lower[x] as number);
-      const next = right[x] as number;
+      const a = plane + (cell[x] as number);
+      const b = a + below;
       const t = across[x] as number;
       const v = down[x] as number;
       const o = at + x;
-      out[o] = between(data, above, below, next, t, v);
-      out[o + landing] = between(data, above + size, below + size, next, t, v);
-      out[o + 2 * landing] = between(data, above + 2 * size, below + 2 * size, next, t, v);
-      out[o + 3 * landing] = between(data, above + 3 * size, below + 3 * size, next, t, v);
+      out[o] = between(data, a, b, right, t, v);
+      out[o + landing] = between(data, a + size, b + size, right, t, v);
+      out[o + 2 * landing] = between(data, a + 2 * size, b + 2 * size, right, t, v);
+      out[o + 3 * landing] = between(data, a + 3 * size, b + 3 * size, right, t, v);
     }
   }
 }

@@ -74,7 +74,7 @@ export interface EncodedScene extends Scene {
   /** the decoder's inputs for the part, all but `latent_out`, which every step makes anew; made at the first call */
   readonly decoderInputs: () => Store;
   /**
-   * The same averaged 2×2, for previews at a quarter of the cost. Undefined if something of it
+   * The same at half the size, for previews at a quarter of the cost. Undefined if something of it
    * has no half. The part keeps its border, which is then half as wide in the smaller pixels: good enough for a preview.
    */
   readonly halfInputs: () => Store | undefined;

@@ -24,13 +24,23 @@ const WARPED = '_warped';
 
 /**
  * One of the decoder's inputs for a window of the picture, which is `pixels` wide: the image and the encoder's features as they land
- * there, everything else cut to it.
+ * there, everything else cut to it. With a `step` of 2, at half the size; undefined if it has none.
  */
-function land(name: string, source: Tensor, field: Grid, window: Rect, pixels: number): Tensor {
+function land(
+  name: string,
+  source: Tensor,
+  field: Grid,
+  window: Rect,
+  pixels: number,
+  step: 1 | 2,
+): Tensor | undefined {
   const grid = gridOf(source);
   const scale = grid.width / pixels;
   const cells = scaled(window, scale);
-  return tensorOf(name.endsWith(WARPED) ? warpWindow(grid, field, cells, scale) : cropGrid(grid, cells));
+  if (Object.values(cells).some((side) => side % step !== 0)) return undefined;
+  if (name.endsWith(WARPED)) return tensorOf(warpWindow(grid, field, cells, scale, step));
+  const cut = tensorOf(cropGrid(grid, cells));
+  return step === 1 ? cut : halfTensor(cut);
 }
 
 const sourceOf = (name: string): string => (name.endsWith(WARPED) ? name.slice(0, -WARPED.length) : name);
@@ -84,7 +94,7 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
       const made = new Map<string, Tensor>();
       const landed = (name: string): Tensor | undefined => {
         const source = store.get(sourceOf(name));
-        const tensor = made.get(name) ?? (source && land(name, source, scene.field, part, work.width));
+        const tensor = made.get(name) ?? (source && land(name, source, scene.field, part, work.width, 1));
         if (tensor !== undefined) made.set(name, tensor);
         return tensor;
       };
@@ -124,7 +134,8 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
       const halfInputs = (): Store | undefined => {
         const inputs: Store = new Map();
         for (const name of names) {
-          const half = halfTensor(scene.landed(name) as Tensor);
+          const source = store.get(sourceOf(name)) as Tensor;
+          const half = land(name, source, scene.field, scene.part, frame.view.work.width, 2);
           if (half === undefined) return undefined;
           inputs.set(name, half);
         }

@@ -69,6 +69,22 @@ describe('units', () => {
     expect(warpWindow(source, zero, wholeOf(source), 1).data).toEqual(source.data);
   });
 
+  it('at half the size, what moves by whole pixels is the mean of four', () => {
+    const side = 8;
+    const wave: Grid = {
+      data: Float32Array.from({ length: 64 }, (_, i) => Math.sin(i * i)),
+      channels: 1,
+      height: side,
+      width: side,
+    };
+    const data = new Float32Array(2 * side * side).fill(2, 0, side * side).fill(-1, side * side);
+    const shift: Grid = { data, channels: 2, height: side, width: side };
+    const window = { left: 0, top: 2, right: 6, bottom: 8 }; // where nothing comes from beyond the border
+    const half = warpWindow(wave, shift, window, 1, 2);
+    expect([half.width, half.height]).toEqual([3, 3]);
+    expectClose(half.data, [...halve(warpWindow(wave, shift, window, 1).data, 6)], 1e-6);
+  });
+
   it('halving averages 2×2', () => {
     expect([...halve(Float32Array.of(8, 16, 24, 32), 2)]).toEqual([20]);
   });
