@@ -7,7 +7,7 @@ import math
 import torch
 from conftest import FIELD
 
-from tug.fieldnet import FieldNet, Fields, holes, stiffened
+from tug.fieldnet import FieldNet, Fields, holes, stiffened, torn, with_scraps
 from tug.geometry import (
     mask_depth,
     pixel_grid,
@@ -180,6 +180,25 @@ def test_a_field_breaks_only_where_something_comes_off() -> None:
     assert visibility[0].min() > 0.99 and visibility[1, 0, 12:20, 28:].max() < 0.01
     steps = (settled[:, 0, 14:18, 11:20].diff(dim=-1)).abs().amax((1, 2))
     assert steps[0] < 5 and steps[1] > 8
+
+
+def test_a_hole_takes_in_the_scraps_beside_it_and_nothing_of_what_moved_or_turned() -> None:
+    inside, hole, field = torch.ones(1, 1, 32, 32), torch.zeros(1, 1, 32, 32), torch.zeros(1, 2, 32, 32)
+    hole[..., 8:24, 4:8] = 1
+    field[:, 0, :, 8:12] = torch.tensor([-3.0, -6.0, -9.0, -12.0])  # squeezed between the hole and what moved
+    field[:, 0, :, 12:] = -14.0
+    grown = with_scraps(hole, field, inside)[0, 0]
+    assert grown[10:22, 8:11].min() > 0.9  # all of it
+    assert grown[:, 13:].max() == 0 and grown[:, :4].max() == 0  # neither the thing nor what lies still
+    assert with_scraps(torch.zeros_like(hole), field, inside).max() == 0  # there is no hole to begin with
+    assert with_scraps(hole, field, 0 * inside)[..., 8:].max() == 0
+
+    grid = pixel_grid(hole) - 16
+    turned = torch.cat([-grid[:, 1:] - grid[:, :1], grid[:, :1] - grid[:, 1:]], 1)  # by a quarter turn
+    assert with_scraps(hole, turned, inside)[..., 9:].max() == 0
+    assert torn(0.8 * -grid, inside)[..., 1:-1, 1:-1].min() > 0.5  # drawn out to five times its size
+    assert torn(-grid, inside)[..., 1:-1, 1:-1].min() == 1  # all of it one point
+    assert torn(-1.5 * grid, inside)[..., 1:-1, 1:-1].max() == 0  # turned by half, at twice its size
 
 
 def test_what_may_only_stretch_is_not_torn_but_in_another_answer() -> None:

@@ -2,7 +2,8 @@
 
 Convolutions on bytes keep a map's channels last in memory. There, the runtime's own nearest enlargement goes pixel by
 pixel: a convolution that makes every channel twice has already laid each pixel's neighbour beside it, and rows are
-copied whole. And a map's shape is asked of its bytes, not of the floats that would be made for that alone.
+copied whole. A convolution of few outputs is filled up with zeros to as many as are computed at once. And a map's
+shape is asked of its bytes, not of the floats that would be made for that alone.
 """
 
 from __future__ import annotations
@@ -53,23 +54,28 @@ def quicken(model: onnx.ModelProto) -> int:
     return count
 
 
-def _widen(graph: _Graph, target: onnx.GraphProto, conv: NodeProto) -> bool:
-    """Zeros in the place of outputs that a convolution on bytes lacks of `WIDE`, cut off behind it. Returns whether it
-    was one, and lacked any."""
-    bytes_ = graph.only_user(conv.output[0], "QuantizeLinear")
-    stored = [graph.maker(name, "DequantizeLinear") for name in conv.input[1:]]
-    if bytes_ is None or not all(node is not None and len(graph.users(node.output[0])) == 1 for node in stored):
-        return False
-    outputs = numpy_helper.to_array(graph.constants[stored[0].input[0]]).shape[0]
-    if outputs >= WIDE:
-        return False
-    for name in {name for node in stored for name in node.input}:
-        tensor = graph.constants[name]
+def _stored(graph: _Graph, conv: NodeProto) -> list[onnx.TensorProto]:
+    """What a convolution's weights and biases are stored in: bytes, scales and zeros that have an entry for every
+    output, the weights' bytes first; none if it does not run on bytes, or shares them."""
+    nodes = [graph.maker(name, "DequantizeLinear") for name in conv.input[1:]]
+    if not all(node is not None and len(graph.users(node.output[0])) == 1 for node in nodes):
+        return []
+    names = dict.fromkeys(name for node in nodes for name in node.input)
+    return [graph.constants[name] for name in names if graph.constants[name].dims]
+
+
+def _widen(graph: _Graph, target: onnx.GraphProto, conv: NodeProto) -> None:
+    """Zeros in the place of outputs that a convolution on bytes lacks of `WIDE`, cut off behind it."""
+    bytes_, stored = graph.only_user(conv.output[0], "QuantizeLinear"), _stored(graph, conv)
+    outputs = stored[0].dims[0] if stored else WIDE
+    if bytes_ is None or outputs >= WIDE:
+        return
+    for tensor in stored:
         value = numpy_helper.to_array(tensor)
-        if value.ndim > 0:
-            more = np.repeat(value[-1:], WIDE - outputs, 0) if value.dtype == np.float32 else value.dtype.type(0)
-            more = np.broadcast_to(more, (WIDE - outputs, *value.shape[1:]))
-            tensor.CopyFrom(numpy_helper.from_array(np.concatenate([value, more]), name))
+        more = np.zeros((WIDE - outputs, *value.shape[1:]), value.dtype)
+        if value.dtype == np.float32:
+            more += value[-1]  # scales, which may not be zero
+        tensor.CopyFrom(numpy_helper.from_array(np.concatenate([value, more]), tensor.name))
     at = bytes_.output[0]
     bytes_.output[0] = at + "/wide"
     ends = [numpy_helper.from_array(np.array([v], np.int64), f"{at}/{k}") for k, v in enumerate((0, outputs, 1))]
@@ -77,7 +83,6 @@ def _widen(graph: _Graph, target: onnx.GraphProto, conv: NodeProto) -> bool:
     cut = helper.make_node("Slice", [at + "/wide", *(end.name for end in ends)], [at], at + "/cut")
     graph.nodes.insert(graph.nodes.index(bytes_) + 1, cut)
     graph.made = {output: node for node in graph.nodes for output in node.output}
-    return True
 
 
 def _enlarge_by_rows(graph: _Graph, target: onnx.GraphProto, resize: NodeProto) -> bool:
@@ -90,16 +95,12 @@ def _enlarge_by_rows(graph: _Graph, target: onnx.GraphProto, resize: NodeProto) 
     if floats is None or first is None or conv is None or second is None:
         return False
     alone = all(len(graph.users(name)) == 1 for name in (conv.output[0], first.output[0], floats.output[0]))
-    if not alone or not _doubles(graph, resize) or not _same_bytes(graph, first, second):
+    stored = _stored(graph, conv)
+    if not alone or not stored or not _doubles(graph, resize) or not _same_bytes(graph, first, second):
         return False
-    stored = [graph.maker(name, "DequantizeLinear") for name in conv.input[1:]]
-    if not all(node is not None and len(graph.users(node.output[0])) == 1 for node in stored):
-        return False
-    for name in {name for node in stored for name in node.input}:
-        tensor = graph.constants[name]
+    for tensor in stored:
         value = numpy_helper.to_array(tensor)
-        if value.ndim > 0:
-            tensor.CopyFrom(numpy_helper.from_array(np.concatenate([value, value]), name))
+        tensor.CopyFrom(numpy_helper.from_array(np.concatenate([value, value]), tensor.name))
 
     at = resize.output[0] + "/rows"
 

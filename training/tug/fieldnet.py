@@ -48,6 +48,10 @@ RIM = 3.0  # net pixels inside the mask's border over which the field dies out
 # A hole is where the network believes in one so far and what lands nearest is so many net pixels off, in cases where
 # that takes this share of the mask: a small one is rather stretched over, a mistaken fill being worse to look at.
 BELIEVED, OFF, EMPTY = 0.35, 1.0, 0.075
+# Beside a hole, the picture is torn where it is squeezed so many times, or drawn out to so much more than its size that
+# this share of it is left: what is seen there are scraps of what moved away. A hole takes them in, in so many rounds of
+# this radius in net pixels.
+SQUEEZED, DRAWN_OUT, SCRAP_ROUNDS, SCRAP_RADIUS = 2.5, 0.3, 4, 2
 # What is added to the logit of following where a place's colours are the thing's (`segment`), and taken off elsewhere.
 HELD = 3.0
 
@@ -142,7 +146,8 @@ class FieldNet(nn.Module):
         """The field [B, 2, h, w] and visibility [B, 1, h, w] to render with, from the network's belief; net pixels.
 
         Where a hole is likely the field is continued smoothly from around, so that what shines through is stretched
-        and not torn; where it is a hole (`holes`) it is hidden, and filled. What was dragged to a target is seen there.
+        and not torn; where it is a hole (`holes`) it is hidden, and filled, and so is what the field tears beside it
+        (`with_scraps`). What was dragged to a target is seen there.
         A tear through a thing looks worst: there is no hole where the drags may only stretch it (`comes_off`). Small
         steps of the field, as no thing moves, are evened out, and large ones too where no hole is left: what does not
         come off does not break. At the mask's border, beyond which everything stays, the field dies out instead of
@@ -160,7 +165,7 @@ class FieldNet(nn.Module):
         field = self._steadied(push_pull(fields.field, known), hole, kept, mask)
         field = field * inwards.square() * (3 - 2 * inwards)
         field = self._exact(field, targets, handles - targets, to_target, mask)
-        return field, 1 - hole
+        return field, 1 - with_scraps(hole, field, (mask > 0.5).float() * (1 - near))
 
     def _steadied(self, field: Tensor, hole: Tensor, kept: Tensor, mask: Tensor) -> Tensor:
         """As `steady` says where there is a hole, and where `kept` is 1; elsewhere as `whole` says."""
@@ -284,6 +289,34 @@ def holes(belief: Tensor, lost: Tensor, mask: Tensor) -> Tensor:
     inside = (mask > 0.5).float().sum((2, 3), keepdim=True) + 1e-6
     empty = 25 * ((sure > 0).float().sum((2, 3), keepdim=True) / inside - EMPTY)
     return (0.5 + 4 * torch.minimum(sure, empty)).clamp(0, 1)
+
+
+def with_scraps(hole: Tensor, field: Tensor, inside: Tensor) -> Tensor:
+    """A hole [B, 1, h, w], 0 to 1, and what the backward field tears beside it, `inside` [B, 1, h, w] (0 to 1) alone;
+    net pixels. Where no hole is nothing is one afterwards."""
+    for _ in range(SCRAP_ROUNDS):
+        beside = F.max_pool2d(hole, 2 * SCRAP_RADIUS + 1, 1, SCRAP_RADIUS)
+        hole = torch.maximum(hole, torch.minimum(beside, torn(field, (hole < 0.5).float()) * inside))
+    return hole
+
+
+def torn(field: Tensor, seen: Tensor) -> Tensor:
+    """Where a backward field [B, 2, h, w] squeezes the picture, draws it out or folds it over (SQUEEZED, DRAWN_OUT):
+    [B, 1, h, w], 0 to 1. Only places where `seen` [B, 1, h, w] is 1 are compared, so that the edge of what moved as a
+    whole is not torn."""
+    h, w = field.shape[-2:]
+    around = F.pad(torch.cat([field * seen, seen], 1), (1, 1, 1, 1), mode="replicate")
+
+    def slope(after: Tensor, before: Tensor) -> Tensor:
+        difference = after - before
+        return (difference[:, :2] - difference[:, 2:] * field) / ((after + before)[:, 2:] + 1e-6)
+
+    across = slope(around[:, :, 1 : h + 1, 2:], around[:, :, 1 : h + 1, :w])
+    down = slope(around[:, :, 2:, 1 : w + 1], around[:, :, :h, 1 : w + 1])
+    a, b, c, d = 1 + across[:, :1], down[:, :1], across[:, 1:], 1 + down[:, 1:]
+    # of the two factors by which it is scaled, the larger one is about the root of their squares' sum
+    norm = a * a + b * b + c * c + d * d + 1e-6
+    return torch.maximum(0.4 * (norm - SQUEEZED**2), 5 * (DRAWN_OUT - (a * d - b * c) / norm.sqrt())).clamp(0, 1)
 
 
 def stiffened(field: Tensor, rigid: Tensor, lost: Tensor, mask: Tensor) -> Tensor:
