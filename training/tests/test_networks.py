@@ -51,7 +51,7 @@ def test_attention_finds_the_handle() -> None:
     target, handle = torch.zeros(1, 6, 16), torch.zeros(1, 6, 16)
     target[0, 2], handle[0, 4] = label, label
     # the target's own key carries the label too (K's first half): what is read is the mean of both values
-    out = layer(h, r, target, handle)
+    out = layer(h, layer.remember(r), target, handle)
     assert torch.allclose(out[0, 2], 500 * (h[0, 2] + r[0, 4]), atol=0.05)
 
 

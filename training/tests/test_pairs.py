@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from conftest import picture
@@ -11,8 +12,10 @@ from tug import heldout, layers
 from tug.cases import heldout_case, pulled, synthetic_case
 from tug.drags import sample_drags
 from tug.fieldnet import turn_round
+from tug.limbs import find_limb, limb_motion
 from tug.masks import derived_mask, loose_mask, window
 from tug.motions import MOTIONS, folds, grid, invert, random_motion, random_region, warp
+from tug.photos import find_salient, salient_cut
 from tug.pulls import HELD, pull
 
 
@@ -91,6 +94,70 @@ def test_an_object_that_leaves_its_photo_leaves_the_photo_as_it_is(album) -> Non
         assert not np.array_equal(pair.target, photo)
         assert (pair.visible < 0.5).sum() == 0 or uncovered.any()
         assert (np.abs(pair.target.astype(int) - photo)[uncovered].max(-1) > 8).mean() > 0.5 or not uncovered.any()
+
+
+def _lollipop() -> np.ndarray:
+    """A disk of radius 20 around (40, 48) with a stick of 30 by 8 pixels to its right, bool [96, 128]."""
+    x = grid(96, 128)
+    disk = np.hypot(x[..., 0] - 40, x[..., 1] - 48) < 20
+    return disk | ((np.abs(x[..., 1] - 48) < 4) & (x[..., 0] > 40) & (x[..., 0] < 90))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_limb_is_what_sticks_out_and_stays_at_its_joint(seed: int) -> None:
+    rng, cut = np.random.default_rng(seed), _lollipop()
+    limb = find_limb(rng, cut)
+    assert limb is not None and cut[limb.mask].all()
+    assert abs(limb.joint[0] - 61) < 4 and abs(limb.joint[1] - 48) < 2
+    assert 24 < limb.length < 34 and 6 < limb.width < 10
+    backward, forward = limb_motion(rng, grid(96, 128), limb)
+    length = np.hypot(*np.moveaxis(backward, -1, 0))
+    joint, tip = (48, int(limb.joint[0])), (48, 89)
+    assert length[joint] < 0.5 and length[tip] > 1.5
+    there = np.hypot(*np.moveaxis(forward + warp(backward, forward), -1, 0))
+    assert there[limb.mask].max() < 0.1
+    assert find_limb(rng, np.hypot(*np.moveaxis(grid(96, 128) - 48, -1, 0)) < 20) is None
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_case_of_a_limb_is_exact(seed: int) -> None:
+    photo, cut = picture(0), _lollipop()
+    rng = np.random.default_rng(seed)
+    case = synthetic_case(rng, photo, (96, 96), cut, picture(1), cut, in_place=0, limbs=1)
+    _check(case, tolerance=2.5)
+
+
+def test_what_stands_out_is_one_thing_that_the_map_is_sure_of() -> None:
+    heat = np.zeros((320, 320), np.float32)
+    heat[40:200, 40:200], heat[250:290, 250:290] = 1.0, 1.0
+    found = salient_cut(heat, (240, 320))
+    assert found is not None and found.shape == (240, 320)
+    assert found[30:150, 40:200].mean() > 0.97 and not found[180:].any()
+    assert salient_cut(0.7 * heat, (240, 320)) is None and salient_cut(0 * heat, (240, 320)) is None
+
+
+def test_a_network_for_what_stands_out_is_asked_in_its_own_terms(tmp_path) -> None:
+    """A network that takes for an object what is brighter than ImageNet's mean finds a bright disk on black."""
+    value = onnx.helper.make_tensor_value_info
+    nodes = [
+        onnx.helper.make_node("ReduceMean", ["x", "channels"], ["mean"]),
+        onnx.helper.make_node("Mul", ["mean", "steep"], ["logit"]),
+        onnx.helper.make_node("Sigmoid", ["logit"], ["y"]),
+    ]
+    constants = [
+        onnx.numpy_helper.from_array(np.array([1]), "channels"),
+        onnx.numpy_helper.from_array(np.float32(20), "steep"),
+    ]
+    ports = [value(n, onnx.TensorProto.FLOAT, [1, c, 320, 320]) for n, c in (("x", 3), ("y", 1))]
+    graph = onnx.helper.make_graph(nodes, "bright", ports[:1], ports[1:], constants)
+    file = tmp_path / "bright.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9), str(file))
+    photo = np.zeros((200, 400, 3), np.uint8)
+    disk = np.hypot(*np.moveaxis(grid(200, 400) - [120, 100], -1, 0)) < 60
+    photo[disk] = 250
+    found, nothing = find_salient([photo, np.zeros_like(photo)], file)
+    assert nothing is None and found is not None and found.shape == (160, 320)
+    assert np.abs(found.sum() / 0.64 - disk.sum()) < 0.05 * disk.sum()
 
 
 def test_turning_round_inverts_a_shift_and_finds_what_it_uncovers() -> None:

@@ -55,7 +55,7 @@ def _train_field(args: argparse.Namespace, name: str = "field") -> None:
 
     plan = _plan(args)
     config = plan.stage(FieldStageConfig)
-    album, pairs = load_album(args.data, args.runs / "cache", args.photos), []
+    album, pairs = load_album(args.data, args.runs / "cache", args.photos, salient=args.salient), []
     if config.real > 0 and (args.data / "videos").is_dir():
         add_frames(album, args.data)
         pairs = training_pairs(args.data / "videos", args.runs / "cache")
@@ -76,7 +76,7 @@ def _train_autoencoder(args: argparse.Namespace) -> None:
     from .trainer import train
 
     plan = _plan(args)
-    album = load_album(args.data, args.runs / "cache", args.photos)
+    album = load_album(args.data, args.runs / "cache", args.photos, salient=args.salient)
     stage = AutoencoderStage(album, plan.stage(AutoencoderStageConfig), plan.network(AutoencoderConfig), Features())
     train(stage, plan.train, args.runs / "ae", args.warm)
 
@@ -110,7 +110,7 @@ def _train_drag(args: argparse.Namespace) -> None:
     from .trainer import train
 
     plan = _plan(args)
-    album = load_album(args.data, args.runs / "cache", args.photos)
+    album = load_album(args.data, args.runs / "cache", args.photos, salient=args.salient)
     trained = load_runs(args.runs)
     frozen = (trained["field"], trained["encoder"], trained["decoder"])
     stage = DragStage(album, plan.stage(DragStageConfig), plan.network(DragConfig), frozen, Features())
@@ -129,7 +129,7 @@ def _smoke(args: argparse.Namespace) -> None:
     for name, run in stages.items():
         config = CONFIGS / f"smoke-{name}.toml"
         minutes = None if args.minutes is None else args.minutes / 4
-        rest = {"steps": args.steps, "rate": None, "batch": None, "minutes": minutes, "warm": None}
+        rest = {"steps": args.steps, "salient": None, "rate": None, "batch": None, "minutes": minutes, "warm": None}
         run(argparse.Namespace(data=args.data, runs=args.runs, config=config, photos=SMOKE_PHOTOS, **rest))
         if name == "autoencoder":
             _normalise(argparse.Namespace(data=args.data, runs=args.runs))
@@ -148,6 +148,7 @@ def main() -> None:
         command.add_argument("--runs", type=Path, default=Path("runs"))
         command.add_argument("--warm", type=Path)
         command.add_argument("--photos", type=int, help="so many of the photos only")
+        command.add_argument("--salient", type=Path, help="ONNX file of a network that finds objects' outlines")
         command.add_argument("--steps", type=int)
         command.add_argument("--batch", type=int)
         command.add_argument("--rate", type=float)

@@ -35,7 +35,7 @@ class PointProjection(nn.Module):
 
 
 class PointAttention(nn.Module):
-    """h, r [B, L, C], points (E_t, E_h) [B, L, C] → attended [B, L, C], without the residual."""
+    """h, keys and values of r, points (E_t, E_h), [B, L, C] each → attended [B, L, C], without the residual."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -45,13 +45,20 @@ class PointAttention(nn.Module):
         self.value = nn.Linear(channels, channels, bias=False)
         self.out = nn.Linear(channels, channels)
 
-    def forward(self, h: Tensor, r: Tensor, target: Tensor, handle: Tensor) -> Tensor:
+    def remember(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        """What does not depend on h: W_k r and W_v r, [B, L, C] each."""
+        return self.key(r), self.value(r)
+
+    def forward(self, h: Tensor, remembered: tuple[Tensor, Tensor], target: Tensor, handle: Tensor) -> Tensor:
+        """remembered: `remember` of r."""
+        key_r, value_r = remembered
+
         def split(x: Tensor) -> Tensor:
             return x.reshape(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)
 
         query = split(self.query(h) + target)
-        key = split(torch.cat([self.key(h) + target, self.key(r) + handle], 1))
-        value = split(torch.cat([self.value(h), self.value(r)], 1))
+        key = split(torch.cat([self.key(h) + target, key_r + handle], 1))
+        value = split(torch.cat([self.value(h), value_r], 1))
         mixed = F.scaled_dot_product_attention(query, key, value)
         return self.out(mixed.transpose(1, 2).flatten(2))
 

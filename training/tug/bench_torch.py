@@ -73,13 +73,13 @@ class SmallEdit:
 
     def load(self, store: Store) -> dict[str, float]:
         from .cases import Case
-        from .export import GRAPHS
+        from .export import GRAPHS, in_graphs
         from .pipeline import to_image
 
         store = store | {"x0": store["latent_out"]}
-        errors = {}
+        errors, graphs = {}, in_graphs(self.networks)
         for name, (inputs, outputs) in GRAPHS.items():
-            made = self.networks[name](*(store[key] for key in inputs))
+            made = graphs[name](*(store[key] for key in inputs))
             made = made if isinstance(made, tuple) else (made,)
             known = [(store[key], value) for key, value in zip(outputs, made, strict=True) if key in store]
             if known:

@@ -109,6 +109,7 @@ def synthetic_case(
     in_place: float = 0.5,
     painted: float = 0.0,
     pulls: float = 0.0,
+    limbs: float = 0.0,
 ) -> Case:
     """A training case on `photo` (uint8 [h, w, 3]), at `size` (H, W) or the photo's own.
 
@@ -116,7 +117,7 @@ def synthetic_case(
     over this one; pulls: share of drags that take their surroundings along (see `pulls`), and with any, masks of moved
     objects are derived from the drags where that holds what changes; in_place: share of deformations in place against
     objects moved over a still background, in the others; painted: share of the moved objects that leave the untouched
-    photo, the place behind them painted in (see `layers`).
+    photo, the place behind them painted in (see `layers`); limbs: share of the objects of which only a limb moves.
     """
     height, width = size or photo.shape[:2]
     box = layers.random_crop(rng, photo.shape[:2], height, width)
@@ -131,7 +132,7 @@ def synthetic_case(
         elif rng.random() < in_place:
             case = deform_in_place(rng, source, own)
         else:
-            parts = layers.moved_object(rng, source, own, other, other_cut, painted)
+            parts = layers.moved_object(rng, source, own, other, other_cut, painted, limbs)
             case = None if parts is None else _layer_case(rng, *parts, layers.what_changes(*parts), PINNED, pulls > 0)
         if case is not None:
             return case

@@ -11,6 +11,7 @@ timestep is a bias of the stem and of the attention blocks, which stay in fp32.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -50,7 +51,7 @@ class Block(nn.Module):
 
 
 class PointBlock(nn.Module):
-    """Attention with points on a map x [B, C, h, w], ended by a ReLU; reference [B, C, h, w]."""
+    """Attention with points on a map x [B, C, h, w], ended by a ReLU."""
 
     def __init__(self, channels: int, config: DragConfig) -> None:
         super().__init__()
@@ -61,16 +62,23 @@ class PointBlock(nn.Module):
         nn.init.normal_(self.attention.out.weight, std=0.3 * channels**-0.5)
 
     def forward(
-        self, x: Tensor, reference: Tensor, time: Tensor, target: Tensor, handle: Tensor, scale: Tensor
+        self,
+        x: Tensor,
+        reference: tuple[Tensor, Tensor],
+        time: Tensor,
+        target: Tensor,
+        handle: Tensor,
+        scale: Tensor,
     ) -> Tensor:
-        """time [B, T]; target, handle [B, h·w, D]: embeddings of where each place comes from, and of the place."""
+        """reference: its keys and values [B, h·w, C]; time [B, T]; target, handle [B, h·w, D]: embeddings of where each
+        place comes from, and of the place."""
         to, origin = self.points(target, scale), self.points(handle, scale)
-        h = self.attention(self.norm(tokens(x)), tokens(reference), to, origin) + self.time(time)[:, None]
+        h = self.attention(self.norm(tokens(x)), reference, to, origin) + self.time(time)[:, None]
         return F.relu(x + h.transpose(1, 2).reshape(x.shape))
 
 
 class AppearanceEncoder(nn.Module):
-    """Clean source latent [B, C, H/8, W/8] → reference tokens as maps ref_0 … ref_3 [B, D, H/32, W/32]."""
+    """Clean source latent [B, C, H/8, W/8] → four levels of reference tokens [B, H/32·W/32, D]."""
 
     def __init__(self, config: DragConfig) -> None:
         super().__init__()
@@ -82,18 +90,18 @@ class AppearanceEncoder(nn.Module):
         self.deep = nn.ModuleList(Block(deep) for _ in range(4))
         self.norms = nn.ModuleList(nn.LayerNorm(deep) for _ in range(4))
 
-    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, latent: Tensor) -> list[Tensor]:
         x = F.relu(self.down_2(self.middle(F.relu(self.down_1(self.stem(latent))))))
         references = []
         for block, norm in zip(self.deep, self.norms, strict=True):
             x = block(x)
-            references.append(norm(tokens(x)).transpose(1, 2).reshape(x.shape))
-        return tuple(references)
+            references.append(norm(tokens(x)))
+        return references
 
 
 class Denoiser(nn.Module):
-    """sample, warped [B, C, H/8, W/8], timestep [B], mask [B, 1, H, W], field (work px), visibility at 1/4, references,
-    point_scale [B] → x0 [B, C, H/8, W/8]."""
+    """sample, warped [B, C, H/8, W/8], timestep [B], mask [B, 1, H, W], field (work px), visibility at 1/4, keys and
+    values of the four references [B, H/32·W/32, D], point_scale [B] → x0 [B, C, H/8, W/8]."""
 
     def __init__(self, config: DragConfig) -> None:
         super().__init__()
@@ -124,10 +132,14 @@ class Denoiser(nn.Module):
         mask: Tensor,
         field: Tensor,
         visibility: Tensor,
-        ref_0: Tensor,
-        ref_1: Tensor,
-        ref_2: Tensor,
-        ref_3: Tensor,
+        key_0: Tensor,
+        value_0: Tensor,
+        key_1: Tensor,
+        value_1: Tensor,
+        key_2: Tensor,
+        value_2: Tensor,
+        key_3: Tensor,
+        value_3: Tensor,
         point_scale: Tensor,
         origin: Tensor | None = None,
     ) -> Tensor:
@@ -137,15 +149,38 @@ class Denoiser(nn.Module):
         angle = timestep[:, None] * torch.exp(torch.arange(32, device=sample.device) * -0.28)[None]
         time = self.time(torch.cat([angle.sin(), angle.cos()], 1))
 
-        own = pixel_grid(ref_0) * 32
-        own = own if origin is None else own + origin[:, :, None, None]
-        target, handle = self.coordinates(own + resize(field, ref_0)), self.coordinates(own)
         x = self.stem(stack(sample, warped, shown, inside))
         wide = self.wide_down(F.relu(x + self.stem_time(time)[:, :, None, None]))
         middle = self.middle_down(F.relu(self.down_1(wide)))
         x = F.relu(self.down_2(middle))
-        for block, attend, reference in zip(self.deep, self.attend, (ref_0, ref_1, ref_2, ref_3), strict=True):
+        own = pixel_grid(x) * 32
+        own = own if origin is None else own + origin[:, :, None, None]
+        target, handle = self.coordinates(own + resize(field, x)), self.coordinates(own)
+        references = ((key_0, value_0), (key_1, value_1), (key_2, value_2), (key_3, value_3))
+        for block, attend, reference in zip(self.deep, self.attend, references, strict=True):
             x = attend(block(x), reference, time, target, handle, point_scale)
         x = self.middle_up(F.relu(upsample(self.up_1(x)) + middle))
         x = self.wide_up(F.relu(upsample(self.up_2(x)) + wide))
         return warped + self.out(x).float()
+
+    def remember(self, references: list[Tensor]) -> list[Tensor]:
+        """Keys and values of the four references, as `forward` takes them."""
+        pairs = (attend.attention.remember(r) for attend, r in zip(self.attend, references, strict=True))
+        return [each for pair in pairs for each in pair]
+
+
+class Remembered(AppearanceEncoder):
+    """The graph that runs once a picture: the appearance encoder, and the denoiser's keys and values of what it makes.
+
+    The projections are the denoiser's own, which also has them for its own tokens."""
+
+    def __init__(self, encoder: AppearanceEncoder, denoiser: Denoiser) -> None:
+        super().__init__(denoiser.config)
+        self.load_state_dict(encoder.state_dict())
+        self.attention = nn.ModuleList(copy.deepcopy(attend.attention) for attend in denoiser.attend)
+        for attention in self.attention:
+            del attention.query, attention.out
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, ...]:
+        pairs = (a.remember(r) for a, r in zip(self.attention, super().forward(latent), strict=True))
+        return tuple(each for pair in pairs for each in pair)

@@ -23,18 +23,18 @@ from torch import Tensor, nn
 
 from . import schedule
 from .autoencoder import DECODER_REACH, AutoencoderConfig, Decoder, Encoder, fetch
-from .dragnet import AppearanceEncoder, Denoiser, DragConfig
+from .dragnet import AppearanceEncoder, Denoiser, DragConfig, Remembered
 from .fieldnet import FOLLOW, PULL, FieldConfig, FieldNet
 from .weights import load_weights, pack_graph, round_weights
 
 FETCHED = ("image", "skip_2", "skip_4")
+REMEMBERED = [f"{what}_{k}" for k in range(4) for what in ("key", "value")]
 GRAPHS: dict[str, tuple[list[str], list[str]]] = {
     "field": (["image", "mask", "drags", "follow"], ["field", "visibility", "prior"]),
     "encoder": (["image"], ["latent", "skip_2", "skip_4"]),
-    "appearance": (["latent"], ["ref_0", "ref_1", "ref_2", "ref_3"]),
+    "appearance": (["latent"], REMEMBERED),
     "denoiser": (
-        ["sample", "timestep", "warped", "mask", "field", "visibility", "ref_0", "ref_1", "ref_2", "ref_3"]
-        + ["point_scale"],
+        ["sample", "timestep", "warped", "mask", "field", "visibility", *REMEMBERED, "point_scale"],
         ["x0"],
     ),
     "decoder": (["latent_out", *(f"{name}_warped" for name in FETCHED), "mask", "visibility"], ["picture"]),
@@ -44,7 +44,6 @@ STORED_BITS = {"pull": 8, "appearance": 8, "denoiser": 8}
 DOWNSCALE = {"image": 1, "mask": 1, "picture": 1, "skip_2": 2, "field": 4, "visibility": 4, "prior": 4, "skip_4": 4}
 DOWNSCALE |= {f"{name}_warped": DOWNSCALE[name] for name in FETCHED}
 DOWNSCALE |= {name: 8 for name in ("latent", "sample", "warped", "latent_out", "x0")}
-DOWNSCALE |= {f"ref_{k}": 32 for k in range(4)}
 
 
 def build_networks(
@@ -61,6 +60,12 @@ def build_networks(
             "decoder": Decoder(autoencoder),
         }
     )
+
+
+def in_graphs(networks: nn.ModuleDict) -> nn.ModuleDict:
+    """The networks as the graphs divide them: what does not change from step to step is in the appearance graph."""
+    remembered = Remembered(networks["appearance"], networks["denoiser"]).eval()
+    return nn.ModuleDict({**networks, "appearance": remembered})
 
 
 def load_runs(runs: Path) -> nn.ModuleDict:
@@ -126,6 +131,8 @@ def export_graph(network: nn.Module, name: str, store: dict[str, Tensor], file: 
     for key in inputs + outputs:
         if key == "drags":
             axes[key] = {1: "N"}
+        elif key in REMEMBERED:
+            axes[key] = {1: "L"}
         elif key in DOWNSCALE:
             s = DOWNSCALE[key]
             axes[key] = {2: f"H/{s}" if s > 1 else "H", 3: f"W/{s}" if s > 1 else "W"}
@@ -187,6 +194,7 @@ def export_bundle(
     networks = networks.float().cpu().eval()
     for key, network in networks.items():
         round_weights(network, STORED_BITS.get(key, 16))
+    networks = in_graphs(networks)
     first = example_store(networks, 512, 512, 3)
     second = example_store(networks, 384, 704, 11, seed=1)
     graphs = {}

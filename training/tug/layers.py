@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .limbs import FURTHEST, Limb, find_limb, limb_motion
 from .motions import Array, Region, grid, invert, random_motion, random_region, region_of, warp
 
 
@@ -118,7 +119,6 @@ def _over(image: Array, alpha: Array, ground: Array) -> Array:
 
 def _object_motion(rng: np.random.Generator, x: Array, cut: Array) -> Array:
     """Backward field for the layer: one motion of the whole, or one of a part, eased in along the object."""
-    height, width = cut.shape
     field = random_motion(rng, x, region_of(cut))
     if rng.random() < 0.25:
         field = field + random_motion(rng, x, region_of(cut), only=("shift",))
@@ -130,8 +130,16 @@ def _object_motion(rng: np.random.Generator, x: Array, cut: Array) -> Array:
         field = field * (t * t * (3 - 2 * t))[..., None]
     length = np.hypot(field[..., 0], field[..., 1])
     peak = float(length[cut].max()) if cut.any() else 0.0
-    limit = 0.35 * min(height, width)
+    limit = FURTHEST * min(cut.shape)
     return field * min(1.0, limit / (peak + 1e-6)) if peak > limit else field
+
+
+def _motion(rng: np.random.Generator, x: Array, cut: Array, limb: Limb | None) -> tuple[Array, tuple[Array, Array]]:
+    """What moves, the object or its limb, bool [H, W], and its fields, backward and forward."""
+    if limb is not None:
+        return limb.mask, limb_motion(rng, x, limb)
+    field = _object_motion(rng, x, cut)
+    return cut, (field, invert(field))
 
 
 def moved_object(
@@ -141,17 +149,22 @@ def moved_object(
     other: Array | None,
     other_cut: Array | None,
     painted: float = 0.0,
+    limbs: float = 0.0,
 ) -> tuple[Pair] | None:
     """One object moved over `ground` [H, W, 3]: the photo's own (taken out of the untouched photo; or grown over
     itself, or the same in reverse, so that the photo is the target), or another photo's, pasted.
 
-    painted: share of the photo's own objects that are taken out, which leaves a hole that is painted in."""
+    painted: share of the photo's own objects that are taken out, which leaves a hole that is painted in; limbs: share
+    of the objects of which only a limb moves, if they have any (`limbs`)."""
     height, width = ground.shape[:2]
     x = grid(height, width)
+    in_part = rng.random() < limbs
     if own is not None and own.sum() > 100:
         pair = None
         if rng.random() < painted:
-            pair = _own_moved(rng, x, ground, own)
+            limb = find_limb(rng, own) if in_part else None
+            cut, fields = _motion(rng, x, own, limb)
+            pair = _own_moved(rng, ground, cut, *fields)
         elif rng.random() < 0.4:
             pair = _own_object(rng, x, ground, own)
         if pair is not None:
@@ -170,17 +183,21 @@ def moved_object(
     if cut.sum() < 60:
         return None
     image = _matched(rng, image, cut, ground)
+    limb = find_limb(rng, cut) if in_part else None
+    if limb is not None:
+        # the rest of the object is part of the ground that the limb moves over
+        ground = _over(image, _feathered(rng, cut & ~limb.mask), ground)
+    cut, (field, forward) = _motion(rng, x, cut, limb)
     alpha = _feathered(rng, cut)
-    field = _object_motion(rng, x, cut)
     source = _over(image, alpha, ground)
     alpha_after = warp(alpha, field, cv2.BORDER_CONSTANT)
     target = _over(warp(image, field), alpha_after, ground)
-    return (_pair(source, target, field, invert(field), alpha, alpha_after),)
+    return (_pair(source, target, field, forward, alpha, alpha_after),)
 
 
-def _own_moved(rng: np.random.Generator, x: Array, photo: Array, cut: Array) -> Pair | None:
-    """The photo's own object moves and the photo is the source as it is; behind it, the rim is painted inwards."""
-    field = _object_motion(rng, x, cut)
+def _own_moved(rng: np.random.Generator, photo: Array, cut: Array, field: Array, forward: Array) -> Pair | None:
+    """The photo's own object, or its limb, moves and the photo is the source as it is; behind it, the rim is painted
+    inwards."""
     alpha = _feathered(rng, cut)
     after = warp(alpha, field, cv2.BORDER_CONSTANT)
     if (after > 0.5).sum() < 0.3 * cut.sum():
@@ -189,7 +206,7 @@ def _own_moved(rng: np.random.Generator, x: Array, photo: Array, cut: Array) -> 
     ground = cv2.inpaint(np.ascontiguousarray(photo), wide, 3, cv2.INPAINT_TELEA)
     # what the motion leaves in place keeps the photo's own pixels
     target = _over(warp(photo, field), after, np.where(wide[..., None] > 0, ground, photo))
-    pair = _pair(photo, target, field, invert(field), np.maximum(alpha, wide * (alpha > 0.02)), after)
+    pair = _pair(photo, target, field, forward, np.maximum(alpha, wide * (alpha > 0.02)), after)
     pair.real = False
     return pair
 

@@ -1,6 +1,6 @@
 """An edit in PyTorch, step for step what the engine does with the exported graphs.
 
-1. field and visibility from picture, mask, drags      2. latent and skips of the source; its reference tokens
+1. field and visibility from picture, mask, drags      2. latent and skips of the source; its keys and values
 3. x_T = noised warp of the latent                     4. per timestep: x0, then DDIM to the next
 5. decode with the warped photo and skips, visibility  6. outside the mask: the photo's own pixels
 The patches that fill holes (`fill`) are left to the engine.
@@ -58,7 +58,7 @@ def edit(networks: nn.ModuleDict, case: Case, steps: int = 4, seed: int = 0, com
     drags = torch.from_numpy(case.drags)[None].float()
     field, visibility, prior = networks["field"](image, mask, drags, torch.tensor(FOLLOW[:1]))
     latent, skip_2, skip_4 = networks["encoder"](image)
-    references = networks["appearance"](latent)
+    remembered = networks["denoiser"].remember(networks["appearance"](latent))
     warped = warp_latent(latent, field)
     generator = torch.Generator().manual_seed(seed)
     a = schedule.alphas()
@@ -66,7 +66,7 @@ def edit(networks: nn.ModuleDict, case: Case, steps: int = 4, seed: int = 0, com
     x = schedule.add_noise(warped, torch.randn(warped.shape, generator=generator), a[times[0]][None])
     for index, time in enumerate(times):
         t = torch.tensor([float(time)])
-        x0 = networks["denoiser"](x, t, warped, mask, field, visibility, *references, torch.ones(1))
+        x0 = networks["denoiser"](x, t, warped, mask, field, visibility, *remembered, torch.ones(1))
         if index + 1 < len(times):
             x = schedule.ddim(x, x0, a[time][None], a[times[index + 1]][None])
     fine = refined(field, *image.shape[-2:])

@@ -27,6 +27,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from .bundle_runner import Bundle
 from .byte_graphs import quicken, scale_channel
 from .cases import Case
+from .export import STORED_BITS
 from .masks import derived_mask
 from .motions import Array
 from .photos import Album, photo_paths, read_photo
@@ -153,7 +154,7 @@ def quantise_graph(file: Path, name: str, feeds: list[dict[str, Array]], out: Pa
         )
     model = onnx.load(str(out))
     quicken(model)
-    pack_graph(model)
+    pack_graph(model, STORED_BITS.get(name, 16))
     onnx.checker.check_model(model)
     onnx.save(model, str(out))
 

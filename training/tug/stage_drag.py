@@ -94,10 +94,9 @@ class DragStage:
         appearance, denoiser = self.networks["appearance"], self.networks["denoiser"]
         references = appearance(latent)
 
-        def predict(sample: Tensor, time: Tensor, refs: tuple[Tensor, ...]) -> Tensor:
-            return denoiser(
-                sample, time, warped, mask, field, visibility, *refs, batch["points"], origin=batch["origin"]
-            )
+        def predict(sample: Tensor, time: Tensor, refs: list[Tensor]) -> Tensor:
+            seen = (warped, mask, field, visibility)
+            return denoiser(sample, time, *seen, *denoiser.remember(refs), batch["points"], origin=batch["origin"])
 
         sample, time = self._sample(batch, warped, truth, references, predict)
         x0 = predict(sample, time, references)
@@ -147,7 +146,7 @@ class DragStage:
         noise = torch.randn_like(warped)
         begin = schedule.add_noise(warped, noise, a[start])
         with torch.no_grad():
-            guess = predict(begin, start.float(), tuple(r.detach() for r in references)).float()
+            guess = predict(begin, start.float(), [r.detach() for r in references]).float()
             rolled = schedule.ddim(begin, guess, a[start], a[later])
         noised = schedule.add_noise(truth, noise, a[later])
         pick = batch["rolled"].view(-1, 1, 1, 1)
