@@ -11,6 +11,8 @@ that projection (`scale` 0), since LayerNorm's bias would make a zero embedding 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -61,6 +63,11 @@ class PointAttention(nn.Module):
         value = split(torch.cat([self.value(h), value_r], 1))
         mixed = F.scaled_dot_product_attention(query, key, value)
         return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+def remembered(layers: Iterable[PointAttention], references: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    """The key and the value of every layer's reference [B, L, C], one after the other."""
+    return tuple(each for layer, r in zip(layers, references, strict=True) for each in layer.remember(r))
 
 
 class FourierCoordinates(nn.Module):

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import FourierCoordinates, PointAttention, PointProjection, tokens
+from .attention import FourierCoordinates, PointAttention, PointProjection, remembered, tokens
 from .blocks import conv, fours, stack, upsample, zero
 from .geometry import pixel_grid, resize
 
@@ -163,10 +163,9 @@ class Denoiser(nn.Module):
         x = self.wide_up(F.relu(upsample(self.up_2(x)) + wide))
         return warped + self.out(x).float()
 
-    def remember(self, references: list[Tensor]) -> list[Tensor]:
+    def remember(self, references: list[Tensor]) -> tuple[Tensor, ...]:
         """Keys and values of the four references, as `forward` takes them."""
-        pairs = (attend.attention.remember(r) for attend, r in zip(self.attend, references, strict=True))
-        return [each for pair in pairs for each in pair]
+        return remembered((block.attention for block in self.attend), references)
 
 
 class Remembered(AppearanceEncoder):
@@ -182,5 +181,4 @@ class Remembered(AppearanceEncoder):
             del attention.query, attention.out
 
     def forward(self, latent: Tensor) -> tuple[Tensor, ...]:
-        pairs = (a.remember(r) for a, r in zip(self.attention, super().forward(latent), strict=True))
-        return tuple(each for pair in pairs for each in pair)
+        return remembered(self.attention, super().forward(latent))

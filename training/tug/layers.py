@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .limbs import FURTHEST, Limb, find_limb, limb_motion
-from .motions import Array, Region, grid, invert, random_motion, random_region, region_of, warp
+from .limbs import Limb, find_limb, limb_motion
+from .motions import FURTHEST, Array, Region, grid, invert, random_motion, random_region, region_of, warp
 
 
 @dataclass
@@ -158,7 +158,7 @@ def moved_object(
     of the objects of which only a limb moves, if they have any (`limbs`)."""
     height, width = ground.shape[:2]
     x = grid(height, width)
-    in_part = rng.random() < limbs
+    in_part = limbs > 0 and rng.random() < limbs
     if own is not None and own.sum() > 100:
         pair = None
         if rng.random() < painted:

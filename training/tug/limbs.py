@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .motions import Array
+from .motions import FURTHEST, Array, rotate
 
 SMALLEST, LARGEST = 0.002, 0.12  # of the canvas: a limb's area
 ELONGATED = 1.2  # a limb's length, in its widths
 ANGLES = (0.15, 1.4)  # radians
-FURTHEST = 0.35  # of the canvas's side: how far a tip moves
 
 
 @dataclass(frozen=True)
@@ -69,17 +68,13 @@ def limb_motion(rng: np.random.Generator, x: Array, limb: Limb) -> tuple[Array, 
         t = np.clip(distance / ease, 0, 1)
         return t * t * (3 - 2 * t)
 
-    def rotated(vectors: Array, angles: Array) -> Array:
-        c, s = np.cos(angles), np.sin(angles)
-        return np.stack([c * vectors[..., 0] - s * vectors[..., 1], s * vectors[..., 0] + c * vectors[..., 1]], -1)
-
     out = x - limb.joint
     distance = np.hypot(out[..., 0], out[..., 1])
     part = share(distance)
-    backward = rotated(out, angle * part) / (1 + longer * part)[..., None] - out
+    backward = rotate(out, angle * part) / (1 + longer * part)[..., None] - out
     # where a source distance lands, from a table of where target distances come from
     landed = np.linspace(0, 2 * float(distance.max()), 2048)
     after = np.interp(distance, landed / (1 + longer * share(landed)), landed)
     stretched = out * (after / np.maximum(distance, 1e-6))[..., None]
-    forward = rotated(stretched, -angle * share(after)) - out
+    forward = rotate(stretched, -angle * share(after)) - out
     return backward.astype(np.float32), forward.astype(np.float32)

@@ -20,6 +20,8 @@ import numpy as np
 
 Array = np.ndarray
 
+FURTHEST = 0.35  # of the canvas's side: how far a thing or a limb is moved
+
 
 @dataclass(frozen=True)
 class Region:
@@ -63,7 +65,8 @@ def random_region(rng: np.random.Generator, height: int, width: int) -> Region:
     )
 
 
-def _rotate(vectors: Array, angle: Array | float) -> Array:
+def rotate(vectors: Array, angle: Array | float) -> Array:
+    """Vectors [..., 2] turned by an angle in radians, or by one each."""
     c, s = np.cos(angle), np.sin(angle)
     x, y = vectors[..., 0], vectors[..., 1]
     return np.stack([c * x - s * y, s * x + c * y], -1)
@@ -116,7 +119,7 @@ def bend(rng: np.random.Generator, x: Array, region: Region, strength: float) ->
     pin = region.centre - a * region.length * rng.uniform(0.4, 1.0)
     s = np.clip(((x - pin) @ a) / (2 * region.length), 0, 1.2)
     angle = strength * rng.choice([-1, 1]) * s
-    return _rotate(x - pin, angle) - (x - pin)
+    return rotate(x - pin, angle) - (x - pin)
 
 
 def turn(rng: np.random.Generator, x: Array, region: Region, strength: float) -> Array:
@@ -124,7 +127,7 @@ def turn(rng: np.random.Generator, x: Array, region: Region, strength: float) ->
     pivot = region.centre
     if rng.random() < 0.6:
         pivot = pivot + _direction(rng, region) * region.length * rng.uniform(0.4, 1.1)
-    return _rotate(x - pivot, strength * rng.choice([-1, 1]) * 0.8) - (x - pivot)
+    return rotate(x - pivot, strength * rng.choice([-1, 1]) * 0.8) - (x - pivot)
 
 
 def foreshorten(rng: np.random.Generator, x: Array, region: Region, strength: float) -> Array:
@@ -175,7 +178,7 @@ def shift(rng: np.random.Generator, x: Array, region: Region, strength: float) -
     spin = rng.normal(0, 0.08) if rng.random() < 0.5 else 0.0
     zoom = rng.normal(0, 0.05) if rng.random() < 0.5 else 0.0
     back = x - region.centre - move
-    return _rotate(back, spin) * (1 + zoom) + region.centre - x
+    return rotate(back, spin) * (1 + zoom) + region.centre - x
 
 
 def mingle(rng: np.random.Generator, x: Array, region: Region, strength: float) -> Array:
@@ -189,7 +192,7 @@ def mingle(rng: np.random.Generator, x: Array, region: Region, strength: float) 
     for weight, centre in zip(share, centres, strict=True):
         move = strength * region.size * rng.normal(0, 0.5, 2) * (rng.random() < 0.8)
         back = x - centre - move
-        turned = _rotate(back, rng.normal(0, 0.6) * strength) * np.exp(rng.normal(0, 0.4) * strength)
+        turned = rotate(back, rng.normal(0, 0.6) * strength) * np.exp(rng.normal(0, 0.4) * strength)
         field += weight[..., None] * (turned + centre - x)
     return field
 

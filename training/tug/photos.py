@@ -3,7 +3,7 @@
 `--data DIR` holds `photos/` and, if there is one, `photos512/`; folders named `heldout` are never looked at.
 Object outlines come from a network that was trained to find what stands out, if there is one at hand (`--salient`),
 else from the class activation map of an ImageNet network, sharpened by GrabCut, which follow a real thing in two of
-three. They are kept in the cache folder, since finding them takes a quarter of a second to a second a picture.
+three. They are kept in the cache folder, since finding them takes a second a picture, or a quarter.
 """
 
 from __future__ import annotations
