@@ -33,7 +33,7 @@ export class EngineError extends Error {
  * libwebp, which is only given pixels that it can encode, fails for nothing else.
  */
 const OUT_OF_MEMORY =
-  /bad_alloc|out of memory|(failed to|can't|cannot|unable to) allocate|allocation fail|cudaErrorMemoryAllocation|STATUS_ALLOC_FAILED|smaller than requested bytes|creating thread|pthread_create|webpsave: unable to encode|\bOOM\b/i;
+  /bad_alloc|out of memory|(failed to|can't|cannot|unable to) allocate|allocation fail|cudaErrorMemoryAllocation|STATUS_ALLOC_FAILED|smaller than requested bytes|creating thread|pthread_create|webpsave: unable to encode|memory error|\bOOM\b/i;
 
 /** Turns whatever was thrown into an EngineError; `doing` completes the sentence "… failed while". */
 export function asEngineError(error: unknown, doing: string): EngineError {

@@ -120,6 +120,7 @@ describe('what goes wrong inside', () => {
     ['std::bad_alloc', 'OUT_OF_MEMORY'],
     ['Failed to allocate memory for requested buffer of size 17179869184', 'OUT_OF_MEMORY'],
     ['webpsave: unable to encode', 'OUT_OF_MEMORY'],
+    ['webpsave: picture memory error', 'OUT_OF_MEMORY'],
     ['Invalid typed array length: 99999999999', 'ENGINE_FAILED'],
     ['something else', 'ENGINE_FAILED'],
   ] as const)('"%s" is %s', (text, code) => {
