@@ -11,6 +11,7 @@ from tug.fieldnet import FieldConfig
 from tug.stage_autoencoder import AutoencoderStageConfig
 from tug.stage_drag import DragStageConfig
 from tug.stage_field import FieldStageConfig
+from tug.stage_restore import RestoreStageConfig
 from tug.trainer import TrainConfig
 
 KINDS = {
@@ -18,6 +19,7 @@ KINDS = {
     "pull": (FieldStageConfig, FieldConfig),
     "autoencoder": (AutoencoderStageConfig, AutoencoderConfig),
     "drag": (DragStageConfig, DragConfig),
+    "restore": (RestoreStageConfig, AutoencoderConfig),
 }
 
 

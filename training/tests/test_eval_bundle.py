@@ -41,6 +41,7 @@ class StandIn(Bundle):
             store["field"] = np.zeros((1, 2, h, w), np.float32)
             store["field"][:, 0] = -SHIFT
             store["prior"], store["visibility"] = store["field"] * 0, np.ones((1, 1, h, w), np.float32)
+            store["stretch"] = np.ones((1, 3, h, w), np.float32)
         elif name == "encoder":
             _, c, h, w = store["image"].shape
             store["latent"] = store["image"].reshape(1, c, h // 8, 8, w // 8, 8).mean((3, 5))
@@ -56,6 +57,14 @@ class StandIn(Bundle):
 def photo() -> np.ndarray:
     rng = np.random.default_rng(0)
     return np.kron(rng.integers(20, 230, (32, 32, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+
+
+def test_a_photo_with_more_pixels_than_the_work_size_is_drawn_out_less(photo):
+    mask, drags = np.ones((128, 128), np.float32), np.array([[40, 60, 56, 60]], np.float32)
+    assert (StandIn().prepare(photo, mask, drags).store["stretch"] == 1).all()
+    large = np.kron(photo, np.ones((2, 2, 1), np.uint8))
+    scene = StandIn().prepare(large, np.ones((256, 256), np.float32), 2 * drags)
+    assert (scene.store["stretch"] == 4).all()
 
 
 def test_a_network_for_pulls_is_asked_where_no_mask_was_painted(photo):

@@ -91,8 +91,9 @@ def test_field_is_exact_at_every_drag_and_zero_outside() -> None:
     targets = torch.tensor([[50.0, 50], [90, 90], [130, 46]]) // 4 * 4 + 2
     drags = torch.cat([targets + torch.tensor([[8.0, -5], [0, 0], [-12, 9]]), targets], 1)[None]
     with torch.no_grad():
-        field, visibility, prior = network(torch.rand(1, 3, 128, 192) * 2 - 1, mask, drags)
+        field, visibility, prior, metric = network(torch.rand(1, 3, 128, 192) * 2 - 1, mask, drags)
     assert field.shape == prior.shape == (1, 2, 32, 48) and visibility.shape == (1, 1, 32, 48)
+    assert metric.shape == (1, 3, 32, 48)
     for f in (field, prior):
         got = sample(f, (targets / 4).t()[None, :, None])[0, :, 0].t()
         assert (got - (drags[0, :, :2] - targets)).abs().max() < 0.6

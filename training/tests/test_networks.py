@@ -11,8 +11,8 @@ from conftest import AUTOENCODER, DRAG, FIELD, picture
 from tug.attention import PointAttention, PointProjection
 from tug.autoencoder import Decoder, Encoder
 from tug.cases import synthetic_case
-from tug.export import GRAPHS, build_networks, export_bundle
-from tug.fieldnet import FieldNet, Fields
+from tug.export import GRAPHS, STAGES, build_networks, export_bundle, load_runs
+from tug.fieldnet import PULL, FieldNet, Fields
 from tug.pipeline import edit
 from tug.stage_autoencoder import normalise
 from tug.stage_field import field_loss, pack
@@ -105,6 +105,25 @@ def test_normalised_latents_have_unit_variance_and_decode_alike() -> None:
         latent = networks["encoder"](pictures)[0]
         assert latent.mean((0, 2, 3)).abs().max() < 1e-3 and (latent.std((0, 2, 3)) - 1).abs().max() < 1e-3
         assert torch.allclose(decode()[..., 88:104, 88:104], before[..., 88:104, 88:104], atol=1e-3)
+
+
+def test_each_network_is_loaded_from_the_stage_that_trained_it(tmp_path) -> None:
+    torch.manual_seed(1)
+    trained = build_networks()
+    trained["pull"] = FieldNet(PULL)
+    for parameter in trained.parameters():
+        parameter.data = torch.randn_like(parameter)
+    state = {"restorer." + key: value for key, value in trained["decoder"].restorer.state_dict().items()}
+    state |= {key: value for key, value in trained.state_dict().items() if ".restorer." not in key}
+    # the autoencoder's stage keeps a restorer that it did not train
+    kept = {key: value for key, value in build_networks().state_dict().items() if ".restorer." in key}
+    for stage, names in STAGES.items():
+        mine = {key: value for key, value in (state | kept).items() if key.split(".")[0] in names}
+        (tmp_path / stage).mkdir()
+        torch.save(mine, tmp_path / stage / "state.pt")
+    loaded = load_runs(tmp_path)
+    assert set(loaded) == set(trained)
+    assert all(torch.equal(value, trained.state_dict()[key]) for key, value in loaded.state_dict().items())
 
 
 def test_export_equals_pytorch_at_two_sizes(tmp_path) -> None:

@@ -117,6 +117,26 @@ def _train_drag(args: argparse.Namespace) -> None:
     train(stage, plan.train, args.runs / "drag", args.warm)
 
 
+def _train_restore(args: argparse.Namespace) -> None:
+    from .autoencoder import AutoencoderConfig
+    from .export import load_runs
+    from .features import Features
+    from .photos import photo_paths, read_photo
+    from .stage_restore import RestoreStage, RestoreStageConfig
+    from .trainer import train
+    from .weights import load_weights
+
+    plan = _plan(args)
+    paths = photo_paths(args.data)
+    paths = paths[:: max(1, len(paths) // args.photos)][: args.photos] if args.photos else paths
+    photos, network = [read_photo(path) for path in paths], plan.network(AutoencoderConfig)
+    trained = load_runs(args.runs)
+    if args.warm is not None:
+        load_weights(trained, args.warm)
+    stage = RestoreStage(photos, plan.stage(RestoreStageConfig), network, trained["encoder"], Features())
+    train(stage, plan.train, args.runs / "restore", args.warm)
+
+
 def _export(args: argparse.Namespace) -> None:
     from .export import export_bundle, load_runs
 
@@ -125,10 +145,10 @@ def _export(args: argparse.Namespace) -> None:
 
 def _smoke(args: argparse.Namespace) -> None:
     """Every stage by its smoke configuration, then the export: a valid bundle in ten minutes, not a good one."""
-    stages = {"field": _train_field, "autoencoder": _train_autoencoder, "drag": _train_drag}
+    stages = {"field": _train_field, "autoencoder": _train_autoencoder, "restore": _train_restore, "drag": _train_drag}
     for name, run in stages.items():
         config = CONFIGS / f"smoke-{name}.toml"
-        minutes = None if args.minutes is None else args.minutes / 4
+        minutes = None if args.minutes is None else args.minutes / 5
         rest = {"steps": args.steps, "salient": None, "rate": None, "batch": None, "minutes": minutes, "warm": None}
         run(argparse.Namespace(data=args.data, runs=args.runs, config=config, photos=SMOKE_PHOTOS, **rest))
         if name == "autoencoder":
@@ -159,6 +179,7 @@ def main() -> None:
     stage("pull", _train_pull)
     stage("autoencoder", _train_autoencoder)
     stage("drag", _train_drag)
+    stage("restore", _train_restore)
     command = commands.add_parser("normalise", help="latents to unit variance, once, after the autoencoder's training")
     command.add_argument("--data", type=Path, default=Path("../../shared/data"))
     command.add_argument("--runs", type=Path, default=Path("runs"))
@@ -171,7 +192,7 @@ def main() -> None:
     command.add_argument("--data", type=Path, default=Path("../../shared/data"))
     command.add_argument("--runs", type=Path, default=Path("runs/smoke"))
     command.add_argument("--out", type=Path, default=Path("out/smoke"))
-    command.add_argument("--minutes", type=float, help="for the three stages and the rest, instead of ten")
+    command.add_argument("--minutes", type=float, help="for the four stages and the rest, instead of ten")
     command.add_argument("--steps", type=int, help="of each stage, instead of what the configurations say")
     command.set_defaults(run=_smoke)
     evaluate.register(commands)

@@ -2,7 +2,8 @@
 
 The decoder is a renderer of the edit: besides the latent it sees the photo itself and the encoder's high-resolution
 features, warped by the field and gated by visibility. Where the source shows what belongs there, the picture is the
-warped photo almost untouched; holes and torn edges come from the latent.
+warped photo almost untouched, with the detail that it lost where it was drawn out (`stretch`); holes and torn edges
+come from the latent.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from torch import Tensor, nn
 
 from .blocks import Residual, conv, fours, stack, upsample
 from .geometry import pixel_grid, resize, sample
+from .stretch import Restorer
 
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """Channels at 1/2, 1/4 and 1/8 of the work size, and of the skips that are warped into the decoder."""
+    """Channels at 1/2, 1/4 and 1/8 of the work size, of the skips that are warped into the decoder, of the restorer."""
 
     channels: tuple[int, int, int] = (32, 64, 128)
     skips: tuple[int, int] = (16, 32)
     latent: int = 16
+    restorer: int = 32
 
 
 class Encoder(nn.Module):
@@ -55,7 +58,8 @@ DECODER_REACH = 40
 
 class Decoder(nn.Module):
     """latent [B, C, H/8, W/8]; image [B, 3, H, W], skip_2 and skip_4, each warped by the field (`fetch`); mask
-    [B, 1, H, W]; visibility [B, 1, H/4, W/4] → picture [B, 3, H, W]."""
+    [B, 1, H, W]; visibility [B, 1, H/4, W/4]; stretch [B, 3, H/4, W/4] of the field, None = nothing is restored where
+    it draws the photo out → picture [B, 3, H, W]."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -78,9 +82,17 @@ class Decoder(nn.Module):
         self.at_full = nn.Sequential(conv(fours(16 + 4), 16), nn.ReLU(), conv(16, 16), nn.ReLU())
         self.out = conv(16, 4)
         nn.init.normal_(self.out.weight, std=0.02)
+        self.restorer = Restorer(config.skips[0], config.restorer)
 
     def forward(
-        self, latent: Tensor, image: Tensor, skip_2: Tensor, skip_4: Tensor, mask: Tensor, visibility: Tensor
+        self,
+        latent: Tensor,
+        image: Tensor,
+        skip_2: Tensor,
+        skip_4: Tensor,
+        mask: Tensor,
+        visibility: Tensor,
+        stretch: Tensor | None = None,
     ) -> Tensor:
         def seen(features: Tensor, x: Tensor) -> Tensor:
             """Warped features hidden where invisible, with the visibility beside them, for the map x at their scale."""
@@ -95,7 +107,8 @@ class Decoder(nn.Module):
         out = self.out(self.at_full(stack(x, image * shown, shown))).float()
         # nothing of the photo gets through where it is hidden, all of it where it is likely to belong
         gate = (1.5 * shown - 0.25).clamp(0, 1) * torch.sigmoid(out[:, 3:] + 5)
-        return gate * image + (1 - gate) * out[:, :3]
+        sharp = image if stretch is None else image + self.restorer(image, skip_2, stretch)
+        return gate * sharp + (1 - gate) * out[:, :3]
 
     def render(
         self,

@@ -127,6 +127,8 @@ class Bundle:
         store["follow"] = np.array(self.manifest.get("field", {}).get("follow", [0.0])[:1], np.float32)
         for name in (self._field_network(painted), "encoder", "appearance"):
             self.run(name, store)
+        if "stretch" in store:  # what the photo holds beyond the work size is carried along by `into_photo`
+            store["stretch"] = store["stretch"] * np.float32(max(1.0, 1 / (scale[0] * scale[1])))
         latent = torch.from_numpy(store["latent"])
         small_field = torch.nn.functional.interpolate(
             torch.from_numpy(store["field"]), size=latent.shape[-2:], mode="bilinear", align_corners=False
@@ -221,6 +223,7 @@ class Bundle:
             "mask": np.ones((1, 1, height, width), np.float32),
             "refined": np.zeros((1, 2, height, width), np.float32),
             "visibility": np.full(quarter, float(see_source), np.float32),
+            "stretch": np.broadcast_to(np.float32([1, 0, 1])[None, :, None, None], (1, 3, *quarter[2:])).copy(),
         }
         self.run("encoder", store)
         return np.rint(self._decode(store, store["latent"])).astype(np.uint8)

@@ -30,18 +30,19 @@ from .weights import load_weights, pack_graph, round_weights
 FETCHED = ("image", "skip_2", "skip_4")
 REMEMBERED = [f"{what}_{k}" for k in range(4) for what in ("key", "value")]
 GRAPHS: dict[str, tuple[list[str], list[str]]] = {
-    "field": (["image", "mask", "drags", "follow"], ["field", "visibility", "prior"]),
+    "field": (["image", "mask", "drags", "follow"], ["field", "visibility", "prior", "stretch"]),
     "encoder": (["image"], ["latent", "skip_2", "skip_4"]),
     "appearance": (["latent"], REMEMBERED),
     "denoiser": (
         ["sample", "timestep", "warped", "mask", "field", "visibility", *REMEMBERED, "point_scale"],
         ["x0"],
     ),
-    "decoder": (["latent_out", *(f"{name}_warped" for name in FETCHED), "mask", "visibility"], ["picture"]),
+    "decoder": (["latent_out", *(f"{name}_warped" for name in FETCHED), "mask", "visibility", "stretch"], ["picture"]),
 }
 PORTS = GRAPHS | {"pull": GRAPHS["field"]}
 STORED_BITS = {"pull": 8, "appearance": 8, "denoiser": 8}
-DOWNSCALE = {"image": 1, "mask": 1, "picture": 1, "skip_2": 2, "field": 4, "visibility": 4, "prior": 4, "skip_4": 4}
+DOWNSCALE = {"image": 1, "mask": 1, "picture": 1, "skip_2": 2, "skip_4": 4}
+DOWNSCALE |= {name: 4 for name in ("field", "visibility", "prior", "stretch")}
 DOWNSCALE |= {f"{name}_warped": DOWNSCALE[name] for name in FETCHED}
 DOWNSCALE |= {name: 8 for name in ("latent", "sample", "warped", "latent_out", "x0")}
 
@@ -68,19 +69,29 @@ def in_graphs(networks: nn.ModuleDict) -> nn.ModuleDict:
     return nn.ModuleDict({**networks, "appearance": remembered})
 
 
+# The networks that each stage trains, by the stage's folder, in the order in which they are loaded.
+STAGES = {
+    "field": ("field",),
+    "pull": ("pull",),
+    "ae": ("encoder", "decoder"),
+    "restore": ("restorer",),
+    "drag": ("appearance", "denoiser"),
+}
+
+
 def load_runs(runs: Path) -> nn.ModuleDict:
     """The bundle's networks with the averaged weights of every stage that `runs` holds."""
     networks = build_networks()
-    if (runs / "pull" / "state.pt").exists():
-        networks["pull"] = FieldNet(PULL)
-        load_weights(nn.ModuleDict({"pull": networks["pull"]}), runs / "pull" / "state.pt")
-    for stage in ("field", "ae", "drag"):
+    for stage, names in STAGES.items():
         file = runs / stage / "normalised.pt"
         file = file if file.exists() else runs / stage / "state.pt"
-        if file.exists():
-            load_weights(networks, file)
-        else:
+        if not file.exists():
             print(f"{file} is not there: {stage} stays untrained")
+            continue
+        if stage == "pull":
+            networks["pull"] = FieldNet(PULL)
+        parts = {**networks, "restorer": networks["decoder"].restorer}
+        load_weights(nn.ModuleDict({name: parts[name] for name in names}), file)
     return networks.eval()
 
 

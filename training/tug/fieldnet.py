@@ -35,6 +35,7 @@ from .geometry import (
     warp,
 )
 from .segment import segment
+from .stretch import stretch
 
 SCALE = 4
 # What is added to the logit of following, by candidate: as trained first, then other answers to what belongs to a drag.
@@ -131,14 +132,15 @@ class FieldNet(nn.Module):
 
     def forward(
         self, image: Tensor, mask: Tensor, drags: Tensor, follow: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """image [B, 3, H, W] in [-1, 1], mask [B, 1, H, W], drags [B, N, 4] work pixels, follow [1] (0 = as trained;
         above it more belongs to what is dragged, below it less) →
-        field [B, 2, H/4, W/4], visibility [B, 1, H/4, W/4], prior [B, 2, H/4, W/4], fields in work pixels."""
+        field [B, 2, H/4, W/4], visibility [B, 1, H/4, W/4], prior [B, 2, H/4, W/4], fields in work pixels, and the
+        field's `stretch` [B, 3, H/4, W/4]."""
         small, inside = F.avg_pool2d(image, SCALE), F.avg_pool2d(mask, SCALE)
         fields = self.at_net_size(small, inside, drags / SCALE, follow)
         field, visibility = self.settle(fields, inside, drags / SCALE, follow)
-        return field * SCALE, visibility, fields.prior * SCALE
+        return field * SCALE, visibility, fields.prior * SCALE, stretch(field)
 
     def settle(
         self, fields: Fields, mask: Tensor, drags: Tensor, follow: Tensor | None = None

@@ -56,7 +56,7 @@ def edit(networks: nn.ModuleDict, case: Case, steps: int = 4, seed: int = 0, com
     image = to_tensor(case.source)
     mask = torch.from_numpy(case.mask)[None, None].float()
     drags = torch.from_numpy(case.drags)[None].float()
-    field, visibility, prior = networks["field"](image, mask, drags, torch.tensor(FOLLOW[:1]))
+    field, visibility, prior, stretch = networks["field"](image, mask, drags, torch.tensor(FOLLOW[:1]))
     latent, skip_2, skip_4 = networks["encoder"](image)
     remembered = networks["denoiser"].remember(networks["appearance"](latent))
     warped = warp_latent(latent, field)
@@ -70,7 +70,7 @@ def edit(networks: nn.ModuleDict, case: Case, steps: int = 4, seed: int = 0, com
         if index + 1 < len(times):
             x = schedule.ddim(x, x0, a[time][None], a[times[index + 1]][None])
     fine = refined(field, *image.shape[-2:])
-    picture = networks["decoder"](x0, *fetch(image, skip_2, skip_4, fine, cell=1), mask, visibility)
+    picture = networks["decoder"](x0, *fetch(image, skip_2, skip_4, fine, cell=1), mask, visibility, stretch)
     pictures = [picture, warp(image, fine), warp(image, resize(prior, image))]
     if composite:
         pictures = [image + mask * (p - image) for p in pictures]

@@ -36,6 +36,7 @@ class TrainConfig:
     decay_from: float = 0.5
     weight_decay: float = 1e-3
     ema: float = 0.998
+    betas: tuple[float, float] = (0.9, 0.99)
     clip: float = 1.0
     seed: int = 0
     workers: int = 1
@@ -110,7 +111,7 @@ def train(stage: Stage, config: TrainConfig, folder: Path, warm: Path | None = N
     networks.to(device, memory_format=layout)
     ema = copy.deepcopy(networks).requires_grad_(False)
     optimiser = torch.optim.AdamW(
-        networks.parameters(), lr=config.rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
+        networks.parameters(), lr=config.rate, betas=config.betas, weight_decay=config.weight_decay
     )
     step, file = 0, folder / "state.pt"
     if file.exists():

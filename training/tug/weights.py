@@ -19,7 +19,7 @@ from torch import Tensor, nn
 PACK_FROM = 256  # elements; what is smaller stays fp32
 CAST_SUFFIX, SCALE_SUFFIX = "/fp32", "/scale"
 # Networks that begin as another one where a file has no weights of theirs.
-BEGIN_AS = {"pull": "field"}
+BEGIN_AS = {"pull": "field", "restorer": "decoder.restorer"}
 
 
 def save(path: Path, state: dict) -> None:

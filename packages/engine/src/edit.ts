@@ -7,7 +7,8 @@
  *   image       [1, 3, H, W]         the region in [−1, 1]
  *   mask        [1, 1, H, W]         1 = may change
  *   drags       [1, N, 4]            handle x, y, target x, y in work pixels
- *   field       [1, 2, H/4, W/4]     backward field in work pixels; visibility [1, 1, H/4, W/4]
+ *   field       [1, 2, H/4, W/4]     backward field in work pixels; visibility [1, 1, H/4, W/4]; stretch [1, 3, H/4, W/4]: how much,
+ *                                    and along which direction, it draws the picture out
  *   latent      [1, C, H/8, W/8]     of the source; warped: by the field; sample: x_t; latent_out: the final x̂_0
  *   key_K       [1, H/32·W/32, C]    of the source, and value_K: what the denoiser's attention takes of it, made once a picture
  *   NAME_warped like NAME            image, skip_2 and skip_4 of the encoder, warped by the field: what the decoder shows

@@ -5,7 +5,7 @@
 import type { WarpBundle } from './bundle.js';
 import { EngineError } from './errors.js';
 import { cropGrid, type Grid, refineField, spread, warpLatent, warpWindow } from './field.js';
-import { type Rect, scaled } from './geometry.js';
+import { type Rect, scaled, type View } from './geometry.js';
 import type { Store, Tensor } from './runtime.js';
 import {
   decodedPart,
@@ -70,6 +70,15 @@ export function fieldNetwork(
   return { graph: answer === 0 ? 'pull' : 'field', follow: follow?.[Math.max(0, answer - 1)] };
 }
 
+/**
+ * The metric of the field, [1, 3, h, w] in work pixels, in the photo's: one that has more pixels than the networks see loses less where
+ * it is drawn out, and `composite` carries its own detail along.
+ */
+export function stretchOfPhoto({ data, dims }: Tensor, { scaleX, scaleY }: Pick<View, 'scaleX' | 'scaleY'>): Tensor {
+  const finer = Math.max(1, 1 / (scaleX * scaleY));
+  return { data: data.map((value) => value * finer), dims };
+}
+
 export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[]): Family {
   checkReach(bundle, decoderInputs);
   const beside = decoderInputs.filter((name) => name !== 'latent_out');
@@ -89,6 +98,8 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
       const cells = { height: work.height / bundle.field.downscale, width: work.width / bundle.field.downscale };
       const coarse = take(bundle, store, 'field', { channels: 2, ...cells });
       const visibility = take(bundle, store, 'visibility', { channels: 1, ...cells });
+      const stretch = store.get('stretch');
+      if (stretch !== undefined) store.set('stretch', stretchOfPhoto(stretch, frame.view));
       const part = decodedPart(bundle.decoder?.reach, frame);
       let refined: Grid | undefined;
       const made = new Map<string, Tensor>();

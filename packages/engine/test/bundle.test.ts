@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { asEngineError } from '../src/errors.js';
 import { openEngine, readBundleInfo } from '../src/index.js';
-import { checkReach, fieldNetwork } from '../src/warp.js';
+import { checkReach, fieldNetwork, stretchOfPhoto } from '../src/warp.js';
 import { BUNDLE, collect, drag, picture, scratch } from './helpers.js';
 
 async function copyOfBundle() {
@@ -64,6 +64,14 @@ describe('a bundle', () => {
     expect(fieldNetwork(both, true, 1)).toEqual({ graph: 'field', follow: 2.5 });
     expect(fieldNetwork({ field, graphs }, false, 1)).toEqual({ graph: 'field', follow: 2.5 });
     expect(fieldNetwork({ field: { downscale: 4 }, graphs }, false, 0)).toEqual({ graph: 'field', follow: undefined });
+  });
+
+  it('is told by how much less a photo with more pixels than it sees is drawn out', () => {
+    const stretch = { data: Float32Array.of(0.25, 0.1, 1), dims: [1, 3, 1, 1] };
+    const seen = (scale: number) => [...stretchOfPhoto(stretch, { scaleX: scale, scaleY: scale }).data];
+    expect(seen(1)).toEqual([...stretch.data]);
+    expect(seen(1.5)).toEqual([...stretch.data]); // an enlarged photo has no more detail than before
+    expect(seen(0.5)).toEqual([...Float32Array.of(1, 0.4, 4)]);
   });
 
   it('that is not there', async () => {
