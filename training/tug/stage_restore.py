@@ -29,8 +29,9 @@ from .trainer import Batch
 @dataclass
 class RestoreStageConfig:
     """size: side of what is restored; least: the smallest scale along the first direction, along the other one its root
-    at most; both: share of samples with two directions; turned: share at an angle to the picture's axes; critic_from:
-    steps before the critic is heeded. Even steps teach the restorer, odd ones the critic."""
+    at most; both: share of samples with two directions; turned: share at an angle to the picture's axes; blurred,
+    pixel, perceptual, critic: weights of the loss's terms; critic_from: steps before the critic is heeded. Even steps
+    teach the restorer, odd ones the critic."""
 
     batch: int = 6
     size: int = 192
@@ -39,8 +40,8 @@ class RestoreStageConfig:
     turned: float = 0.75
     blurred: float = 2.0
     pixel: float = 0.3
-    perceptual: float = 0.5
-    critic: float = 0.1
+    perceptual: float = 1.0
+    critic: float = 0.04
     critic_from: int = 300
 
 
@@ -85,7 +86,7 @@ def squeeze(picture: Array, scales: Array) -> tuple[Array, Array]:
 def squeezed_photo(rng: np.random.Generator, photo: Array, config: RestoreStageConfig) -> dict[str, Array]:
     """One sample. target uint8 [S, S, 3]; source float32 [T, T, 3], the squeezed picture, its axes turned; where [2, S,
     S]: what the target shows, in the source's pixels; stretch [3, S, S]: the metric of that map."""
-    size, height, width = config.size, *photo.shape[:2]
+    size = config.size
     large = int(np.ceil(size * 2**0.5)) // 2 * 2
     flips = [photo, photo[:, ::-1], photo.swapaxes(0, 1), photo.swapaxes(0, 1)[:, ::-1]]
     photo = np.ascontiguousarray(flips[rng.integers(4)])
