@@ -121,15 +121,13 @@ def _train_restore(args: argparse.Namespace) -> None:
     from .autoencoder import AutoencoderConfig
     from .export import load_runs
     from .features import Features
-    from .photos import photo_paths, read_photo
+    from .photos import load_album
     from .stage_restore import RestoreStage, RestoreStageConfig
     from .trainer import train
     from .weights import load_weights
 
     plan = _plan(args)
-    paths = photo_paths(args.data)
-    paths = paths[:: max(1, len(paths) // args.photos)][: args.photos] if args.photos else paths
-    photos, network = [read_photo(path) for path in paths], plan.network(AutoencoderConfig)
+    photos, network = load_album(args.data, limit=args.photos).photos, plan.network(AutoencoderConfig)
     trained = load_runs(args.runs)
     if args.warm is not None:
         load_weights(trained, args.warm)

@@ -162,7 +162,7 @@ class RestoreStage:
         rng = np.random.default_rng((self.seed, 4, step))
         chosen = rng.choice(len(self.photos), self.config.batch, p=self.share)
         samples = [squeezed_photo(rng, self.photos[index], self.config) for index in chosen]
-        packed = {key: np.stack([sample[key] for sample in samples]) for key in samples[0]}
+        packed = {key: np.stack([made[key] for made in samples]) for key in samples[0]}
         for key in ("target", "source"):
             packed[key] = packed[key].transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
         return packed
