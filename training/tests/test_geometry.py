@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from conftest import FIELD
 
-from tug.fieldnet import FieldNet, Fields, holes, stiffened, torn, with_scraps
+from tug.fieldnet import FieldNet, Fields, beyond, holes, stiffened, torn, with_scraps
 from tug.geometry import (
     mask_depth,
     pixel_grid,
@@ -175,11 +176,11 @@ def test_a_field_breaks_only_where_something_comes_off() -> None:
     mask, drags = torch.ones(2, 1, 32, 32), torch.tensor([PULLED]).repeat(2, 1, 1)
     field, logits = torch.zeros(2, 2, 32, 32), torch.full((2, 1, 32, 32), 8.0)
     lost = torch.zeros_like(logits)
-    field[:, :1, 8:24, 16:] = 9.0  # what lies to the right moves by nine
+    field[:, 1:, 8:24, 16:] = -9.0  # what lies to the right moves down by nine
     logits[1, :, 8:24, 26:], lost[1, :, 8:24, 26:] = -5.0, 4.0  # … and in the second case leaves a hole
     settled, visibility = net.settle(Fields(field, logits, field, field, field, lost), mask, drags)
     assert visibility[0].min() > 0.99 and visibility[1, 0, 12:20, 28:].max() < 0.01
-    steps = (settled[:, 0, 14:18, 11:20].diff(dim=-1)).abs().amax((1, 2))
+    steps = (settled[:, 1, 14:18, 11:20].diff(dim=-1)).abs().amax((1, 2))
     assert steps[0] < 5 and steps[1] > 8
 
 
@@ -200,6 +201,20 @@ def test_a_hole_takes_in_the_scraps_beside_it_and_nothing_of_what_moved_or_turne
     assert torn(0.8 * -grid, inside)[..., 1:-1, 1:-1].min() > 0.5  # drawn out to five times its size
     assert torn(-grid, inside)[..., 1:-1, 1:-1].min() == 1  # all of it one point
     assert torn(-1.5 * grid, inside)[..., 1:-1, 1:-1].max() == 0  # turned by half, at twice its size
+
+
+def test_what_comes_in_from_beyond_the_picture_is_a_hole() -> None:
+    field, mask = torch.zeros(1, 2, 32, 32), torch.zeros(1, 1, 32, 32)
+    field[:, 0, :, 24:] = torch.arange(8.0)  # the last place looks seven beyond, the one before five
+    away = beyond(field)[0, 0]
+    assert away[:, :28].max() == 0 and away[:, 30:].min() == 1
+    assert beyond(-field).max() == 0 and beyond(field.flip(3).neg())[0, 0, :, :2].min() == 1
+    mask[..., 8:24, 8:] = 1
+    logits, lost = torch.full_like(mask, 8.0), torch.zeros_like(mask)
+    net = FieldNet(replace(FIELD, whole=(), steady=()))
+    pulled = torch.tensor([[[28.0, 16.0, 12.0, 16.0]]])
+    _, visibility = net.settle(Fields(2 * field, logits, field, field, field, lost), mask, pulled)
+    assert visibility[..., 12:20, 27:29].max() < 0.01 and visibility[..., :8, :].min() == 1
 
 
 def test_what_may_only_stretch_is_not_torn_but_in_another_answer() -> None:

@@ -61,6 +61,22 @@ def test_a_pull_is_exact_and_tears_nothing(seed: int, album) -> None:
     assert np.hypot(*(moving[:, 2:] - moving[:, :2]).T).max() <= longest + 1e-3
 
 
+def test_a_stiff_thing_keeps_its_shape_while_what_is_around_it_gives_way() -> None:
+    cut, ratios = np.zeros((96, 128), bool), []
+    cut[30:66, 40:84] = True
+    for seed in range(600):
+        drawn = pull(np.random.default_rng(seed), 96, 128, cut, stiff=1.0)
+        # one drag, begun on the thing, of which the mask holds all
+        if drawn is None or len(drawn[2]) > 1 or not drawn[1][cut].all() or not cut[*drawn[2][0, 1::-1].astype(int)]:
+            continue
+        field, mask, _ = drawn
+        assert not folds(field) and np.abs(field[mask < 0.5]).max() < 1
+        forward = invert(field)
+        thing, beside = (forward[where] for where in (cut, (mask > 0.5) & ~cut))
+        ratios.append(np.hypot(*(thing - thing.mean(0)).T).mean() / np.hypot(*(beside - beside.mean(0)).T).mean())
+    assert len(ratios) > 20 and np.mean(ratios) < 0.7  # 1.3 without
+
+
 def test_a_thing_that_its_mask_holds_is_mostly_left_to_move_as_a_whole() -> None:
     photo, cut = picture(1), np.zeros(picture(1).shape[:2], bool)
     cut[60:66, 60:66] = True  # every mask that is derived around it holds it

@@ -34,6 +34,17 @@ def test_the_metric_tells_how_much_is_drawn_out_and_along_which_direction() -> N
     assert torch.allclose(least_scale(turned), torch.tensor(1.0), atol=1e-3)
 
 
+def test_beside_a_break_nothing_is_drawn_out() -> None:
+    field = _linear(np.diag([0.5, 1.0]))
+    field[:, 0, :, 8:] = 6.0  # to the right of it all moves as one
+    least = least_scale(drawn_out(stretch(field)))[0, 0]
+    assert torch.allclose(least[1:-1, 1:7], torch.tensor(0.5), atol=1e-3)
+    assert torch.allclose(least[1:-1, 7:], torch.tensor(1.0), atol=1e-3)
+    torn = torch.zeros(1, 2, 16, 16)
+    torn[:, 0, :, 8:] = -1.6  # half-way between the two sides it would look like four fifths drawn out
+    assert torch.allclose(least_scale(stretch(torn)), torch.tensor(1.0), atol=1e-3)
+
+
 def test_each_squeezed_pixel_is_the_mean_of_what_it_covers() -> None:
     columns = np.arange(8, dtype=np.float32)[None, :, None].repeat(2, 0)
     squeezed, went = squeeze(columns, np.full(8, 0.5))

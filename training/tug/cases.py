@@ -88,10 +88,10 @@ def deform_in_place(rng: np.random.Generator, source: Array, cut: Array | None) 
     return Case(source, mask, drags, target, total, np.ones((height, width), np.float32), invert(total))
 
 
-def pulled(rng: np.random.Generator, source: Array, cut: Array | None) -> Case | None:
+def pulled(rng: np.random.Generator, source: Array, cut: Array | None, stiff: float = 0.0) -> Case | None:
     """A drag that takes its surroundings along and tears nothing (`pulls`)."""
     height, width = source.shape[:2]
-    found = pull(rng, height, width, cut)
+    found = pull(rng, height, width, cut, stiff)
     if found is None:
         return None
     field, mask, drags = found
@@ -110,6 +110,7 @@ def synthetic_case(
     painted: float = 0.0,
     pulls: float = 0.0,
     limbs: float = 0.0,
+    stiff: float = 0.0,
 ) -> Case:
     """A training case on `photo` (uint8 [h, w, 3]), at `size` (H, W) or the photo's own.
 
@@ -117,7 +118,8 @@ def synthetic_case(
     over this one; pulls: share of drags that take their surroundings along (see `pulls`), and with any, masks of moved
     objects are derived from the drags where that holds what changes; in_place: share of deformations in place against
     objects moved over a still background, in the others; painted: share of the moved objects that leave the untouched
-    photo, the place behind them painted in (see `layers`); limbs: share of the objects of which only a limb moves.
+    photo, the place behind them painted in (see `layers`); limbs: share of the objects of which only a limb moves;
+    stiff: share of the pulls in which the main object is stiffer than the rest.
     """
     height, width = size or photo.shape[:2]
     box = layers.random_crop(rng, photo.shape[:2], height, width)
@@ -128,7 +130,7 @@ def synthetic_case(
         own = None if own is None else np.ascontiguousarray(own[:, ::-1])
     for _ in range(8):
         if pulls > 0 and rng.random() < pulls:
-            case = pulled(rng, source, own)
+            case = pulled(rng, source, own, stiff)
         elif rng.random() < in_place:
             case = deform_in_place(rng, source, own)
         else:

@@ -53,6 +53,8 @@ BELIEVED, OFF, EMPTY = 0.35, 1.0, 0.075
 # this share of it is left: what is seen there are scraps of what moved away. A hole takes them in, in so many rounds of
 # this radius in net pixels.
 SQUEEZED, DRAWN_OUT, SCRAP_ROUNDS, SCRAP_RADIUS = 2.5, 0.3, 4, 2
+# Net pixels beyond the picture's edge from which what a drag pulls in is a hole, and not the edge drawn out.
+OUTSIDE = 1.0
 # What is added to the logit of following where a place's colours are the thing's (`segment`), and taken off elsewhere.
 HELD = 3.0
 
@@ -167,7 +169,9 @@ class FieldNet(nn.Module):
         field = self._steadied(push_pull(fields.field, known), hole, kept, mask)
         field = field * inwards.square() * (3 - 2 * inwards)
         field = self._exact(field, targets, handles - targets, to_target, mask)
-        return field, 1 - with_scraps(hole, field, (mask > 0.5).float() * (1 - near))
+        inside = (mask > 0.5).float()
+        hole = torch.maximum(with_scraps(hole, field, inside * (1 - near)), beyond(field) * inside)
+        return field, 1 - hole
 
     def _steadied(self, field: Tensor, hole: Tensor, kept: Tensor, mask: Tensor) -> Tensor:
         """As `steady` says where there is a hole, and where `kept` is 1; elsewhere as `whole` says."""
@@ -300,6 +304,15 @@ def with_scraps(hole: Tensor, field: Tensor, inside: Tensor) -> Tensor:
         beside = F.max_pool2d(hole, 2 * SCRAP_RADIUS + 1, 1, SCRAP_RADIUS)
         hole = torch.maximum(hole, torch.minimum(beside, torn(field, (hole < 0.5).float()) * inside))
     return hole
+
+
+def beyond(field: Tensor) -> Tensor:
+    """Where a backward field [B, 2, h, w] points beyond the picture: [B, 1, h, w], 0 to 1, a half where it is OUTSIDE
+    net pixels away."""
+    h, w = field.shape[-2:]
+    x, y = (pixel_grid(field) + field).chunk(2, 1)
+    away = torch.cat([-x, -y, x - w, y - h], 1).amax(1, keepdim=True)
+    return (0.5 + away - OUTSIDE).clamp(0, 1)
 
 
 def torn(field: Tensor, seen: Tensor) -> Tensor:

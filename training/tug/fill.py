@@ -3,8 +3,8 @@
 What a motion uncovers is nowhere in the warp, and the denoiser's latent, an eighth of the picture, says too little of a
 texture. So every patch that overlaps a hole is compared with patches that do not, and the hole becomes the mean of what
 fits best (Wexler et al. 2007). What lies behind a thing that moved looks like what stayed: nothing is taken from what
-moved. All of it in integers, each round from the one before, so that the engine's fill, which does the same in
-TypeScript, has the same bytes.
+moved. What a drag pulls in from beyond the picture's edge looks like what is at the edge. All of it in integers, each
+round from the one before, so that the engine's fill, which does the same in TypeScript, has the same bytes.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ OFFSETS_Y, OFFSETS_X = (axis.ravel() for axis in np.mgrid[-RADIUS : RADIUS + 1, 
 
 AT_REST = 0.4  # share of the longest drag up to which a place counts as one that stayed
 WIDER = 2  # work pixels by which a hole is wider than where less than a half is seen
+# Grey levels within a patch up to which an edge that was drawn out is left: a frame around the picture.
+FLAT = 4
 
 
 @dataclass
@@ -54,20 +56,36 @@ def patch_holes(warped: Array, seen: Array, field: Array, inside: Array, drags: 
         return None
     longest = float(np.hypot(*(drags[:, 2:] - drags[:, :2]).T).max())
     moved = (field**2).sum(0) > (AT_REST * longest) ** 2
-    picture = fill_holes(warped, hole, moved).astype(np.float32)
+    told = _beyond(field)
+    # a thing that comes in from beyond the edge may well go on there
+    if not (hole & ~(cv2.dilate(told.astype(np.uint8), np.ones(around, np.uint8)) > 0)).any():
+        moved[:] = False
+    window = np.ones((SIDE, SIDE), np.uint8)
+    flat = told & ((cv2.dilate(warped, window) - cv2.erode(warped, window)).max(2) <= FLAT)
+    picture = fill_holes(warped, hole & ~flat, moved, told).astype(np.float32)
     weight = hole.astype(np.float32)
     alpha = cv2.blur(weight, around, borderType=cv2.BORDER_REPLICATE) * weight
     return Patch(picture, alpha[..., None])
 
 
-def fill_holes(picture: Array, hole: Array, moved: Array) -> Array:
-    """picture uint8 [H, W, 3], sides multiples of 8; hole, moved bool [H, W] → the picture with its holes filled; as it
-    was if there is no room for a single patch beside them that stayed."""
+def _beyond(field: Array) -> Array:
+    """Where a backward field [2, H, W] points beyond the picture: bool [H, W]. What is seen there is its edge, drawn
+    out."""
+    height, width = field.shape[1:]
+    y, x = np.mgrid[:height, :width].astype(np.float32) + np.float32(0.5)
+    x, y = x + field[0], y + field[1]
+    return (x < 0) | (y < 0) | (x > width) | (y > height)
+
+
+def fill_holes(picture: Array, hole: Array, moved: Array, told: Array) -> Array:
+    """picture uint8 [H, W, 3], sides multiples of 8; hole, moved bool [H, W]; told bool [H, W]: where the picture's own
+    colours in a hole are a first guess at what belongs there → the picture with its holes filled; as it was if there is
+    no room for a single patch beside them that stayed."""
     if not hole.any():
         return picture
     (top, bottom), (left, right) = (_span(hole.any(axis), hole.shape[1 - axis]) for axis in (1, 0))
     window = np.s_[top:bottom, left:right]
-    levels = [(picture[window].astype(np.int64), hole[window], moved[window])]
+    levels = [(picture[window].astype(np.int64), hole[window], moved[window], (hole & told)[window])]
     while len(levels) < LEVELS and min(levels[-1][1].shape) >= 2 * SMALLEST:
         image, *maps = levels[-1]
         h, w = maps[0].shape
@@ -98,8 +116,9 @@ def _span(any_: Array, length: int) -> tuple[int, int]:
 class _Level:
     """One size of the picture: which patches to fill (`y`, `x`, their middles), and what each is like (`sy`, `sx`)."""
 
-    def __init__(self, image: Array, hole: Array, moved: Array, index: int) -> None:
+    def __init__(self, image: Array, hole: Array, moved: Array, told: Array, index: int) -> None:
         self.image, self.hole, self.stayed, self.index = image.copy(), hole, ~(hole | moved), index
+        self.told = told
         self.own = image  # what patches are taken from: the picture's own pixels
         self.height, self.width = hole.shape
         window = np.ones((SIDE, SIDE), np.uint8)
@@ -130,8 +149,8 @@ class _Level:
         self.vote()
 
     def _guess(self) -> None:
-        """What stayed, grown into the holes ring by ring, then smoothed there."""
-        seen = self.stayed.astype(np.float64)
+        """What stayed, and what is told of a hole, grown into the holes ring by ring, then smoothed there."""
+        seen = (self.stayed | self.told).astype(np.float64)
         image = np.where(seen[..., None] > 0, self.image, 0).astype(np.float64)
         while not seen.all():
             total = _around(seen)

@@ -1,7 +1,8 @@
 """What a drag does to a thing that does not come off: skin, cloth, a head on its neck, a wall.
 
 The place that is dragged follows, what lies around follows less and less, and at the mask's border and at pins nothing
-moves. Nothing is torn, so everything stays visible. Who paints no mask and drags something large expects this.
+moves. Nothing is torn, so everything stays visible. Who paints no mask and drags something large expects this. In some
+of them the picture's main object is stiffer than what is around it: it keeps its shape, and the rest gives way.
 """
 
 from __future__ import annotations
@@ -10,21 +11,31 @@ import cv2
 import numpy as np
 
 from .masks import derived_mask
-from .motions import Array, folds, grid
+from .motions import Array, folds, grid, invert
 
 # A thing that lies inside the mask so far is expected to move as a whole instead (`layers`).
 HELD = 0.85
+# Grids on which a stiff thing's motion is relaxed, coarse to fine: pixels of the picture a cell, and rounds on each.
+RELAXED = ((8, 60), (4, 60), (2, 40))
 
 
-def pull(rng: np.random.Generator, height: int, width: int, cut: Array | None) -> tuple[Array, Array, Array] | None:
+def pull(
+    rng: np.random.Generator, height: int, width: int, cut: Array | None, stiff: float = 0.0
+) -> tuple[Array, Array, Array] | None:
     """(field [H, W, 2] backward, mask [H, W], drags [N, 4] that it fulfils exactly), pixels; None where none fits.
 
-    cut: bool [H, W], the picture's main object, at which most drags begin, unless the mask holds all of it."""
+    cut: bool [H, W], the picture's main object, at which most drags begin, unless the mask holds all of it; stiff:
+    share of pictures in which it is stiffer than the rest."""
     drags, pins = _drags(rng, height, width, cut)
     mask = derived_mask(np.concatenate([drags, np.tile(pins, 2)]), height, width)
-    if cut is not None and cut.any() and mask[cut].mean() > HELD and rng.random() < 0.8:
+    if stiff > 0 and cut is not None and cut.any() and rng.random() < stiff:
+        field = _backward(_stiff(rng, drags, pins, mask, cut))
+    elif cut is not None and cut.any() and mask[cut].mean() > HELD and rng.random() < 0.8:
         return None
-    field = _eased(rng, drags, pins, mask)
+    else:
+        field = _eased(rng, drags, pins, mask)
+    if field is None:
+        return None
     for _ in range(5):
         if not folds(field):
             break
@@ -107,3 +118,55 @@ def _eased(rng: np.random.Generator, drags: Array, pins: Array, mask: Array) -> 
     field = cv2.GaussianBlur(field, (0, 0), side * rng.uniform(0.008, 0.025))
     ease = np.clip(depth / (side * rng.uniform(0.02, 0.12)), 0, 1)
     return (field * (ease * ease * (3 - 2 * ease))[..., None]).astype(np.float32)
+
+
+def _backward(forward: Array) -> Array | None:
+    """The backward field of a forward one [H, W, 2], which is weakened until it folds nowhere; None if that takes too
+    much."""
+    for _ in range(5):
+        if not folds(forward):
+            return invert(forward).astype(np.float32)
+        forward = 0.75 * forward
+    return None
+
+
+def _stiff(rng: np.random.Generator, drags: Array, pins: Array, mask: Array, cut: Array) -> Array:
+    """Forward field [H, W, 2]: still outside the mask and at pins, as dragged at the handles, elsewhere relaxed like a
+    rubber sheet that is many times stiffer where the object is (bool [H, W])."""
+    height, width = mask.shape
+    side = min(height, width)
+    firm, stiffness = side * rng.uniform(0.02, 0.07), np.exp(rng.uniform(np.log(8), np.log(80)))
+    hold = np.exp(
+        np.log(stiffness) * cv2.GaussianBlur(cut.astype(np.float32), (0, 0), side * rng.uniform(0.004, 0.015))
+    )
+    field = np.zeros((1, 1, 2), np.float32)
+    for cell, rounds in RELAXED:
+        h, w = -(-height // cell), -(-width // cell)
+        x = grid(h, w) * np.float32([width / w, height / h])
+        still = cv2.resize(mask, (w, h), interpolation=cv2.INTER_AREA) < 0.5
+        field = cv2.resize(field, (w, h), interpolation=cv2.INTER_LINEAR).reshape(h, w, 2)
+        known, wanted = still.copy(), np.zeros((h, w, 2), np.float32)
+        reach = max(firm, 0.8 * cell)
+        for point, move in [*((d[:2], d[2:] - d[:2]) for d in drags), *((p, 0 * p) for p in pins)]:
+            near = np.hypot(*(x - point).transpose(2, 0, 1)) < reach
+            known |= near
+            wanted[near] = move
+        field = _relaxed(field, cv2.resize(hold, (w, h), interpolation=cv2.INTER_AREA), known, wanted, rounds)
+    field = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.GaussianBlur(field, (0, 0), side * rng.uniform(0.006, 0.02)) * mask[..., None]
+
+
+def _relaxed(field: Array, hold: Array, known: Array, wanted: Array, rounds: int) -> Array:
+    """A field [H, W, 2] in which every place has become, `rounds` times, the mean of its four neighbours, by how stiff
+    (`hold` [H, W]) what lies between them is; `wanted` [H, W, 2] where `known` [H, W]. The picture's edge is free."""
+    height, width = hold.shape
+    left, right, up, down = (np.zeros((height, width, 1), np.float32) for _ in range(4))
+    across, along = 2 / (1 / hold[:, 1:] + 1 / hold[:, :-1]), 2 / (1 / hold[1:] + 1 / hold[:-1])
+    left[:, 1:, 0], right[:, :-1, 0], up[1:, :, 0], down[:-1, :, 0] = across, across, along, along
+    total = left + right + up + down
+    for _ in range(rounds):
+        around = np.pad(field, ((1, 1), (1, 1), (0, 0)))
+        beside = left * around[1:-1, :-2] + right * around[1:-1, 2:]
+        field = (beside + up * around[:-2, 1:-1] + down * around[2:, 1:-1]) / total
+        field = np.where(known[..., None], wanted, field)
+    return field

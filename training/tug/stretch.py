@@ -22,13 +22,20 @@ KEPT, SOFT = 0.8, 0.5
 
 def stretch(field: Tensor) -> Tensor:
     """Backward field [B, 2, h, w] in its own pixels → its metric JᵀJ [B, 3, h, w] (xx, xy, yy), where J is the
-    derivative of x + field(x): 1, 0, 1 where nothing is stretched, 1/4 along a direction that is drawn out twice."""
+    derivative of x + field(x): 1, 0, 1 where nothing is stretched, 1/4 along a direction that is drawn out twice.
+
+    Of the slopes to both sides the smaller one counts: beside a break of the field nothing is drawn out."""
     h, w = field.shape[-2:]
     around = F.pad(field, (1, 1, 1, 1), mode="replicate")
-    across = (around[:, :, 1 : h + 1, 2:] - around[:, :, 1 : h + 1, :w]) / 2
-    down = (around[:, :, 2:, 1 : w + 1] - around[:, :, :h, 1 : w + 1]) / 2
+    across = _smaller(field - around[:, :, 1 : h + 1, :w], around[:, :, 1 : h + 1, 2:] - field)
+    down = _smaller(field - around[:, :, :h, 1 : w + 1], around[:, :, 2:, 1 : w + 1] - field)
     a, b, c, d = 1 + across[:, :1], down[:, :1], across[:, 1:], 1 + down[:, 1:]
     return torch.cat([a * a + c * c, a * b + c * d, b * b + d * d], 1)
+
+
+def _smaller(one: Tensor, other: Tensor) -> Tensor:
+    """Of two slopes the one closer to 0, and 0 where their signs differ."""
+    return torch.where(one * other > 0, torch.where(one.abs() < other.abs(), one, other), torch.zeros_like(one))
 
 
 def least_scale(metric: Tensor) -> Tensor:
@@ -72,7 +79,7 @@ class Restorer(nn.Module):
         features = torch.cat([skip_2, coarse, least_scale(coarse)], 1)
         x = F.relu(self.of_image(image) + self.of_features(features))
         detail = F.pixel_shuffle(self.out(self.body(x)).float(), 2)
-        return softness(resize(stretch, image)) * detail
+        return resize(softness(stretch), image) * detail
 
 
 def softness(metric: Tensor) -> Tensor:

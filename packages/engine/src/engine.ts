@@ -137,7 +137,8 @@ async function fillSomething(): Promise<void> {
   const hole = Uint8Array.from({ length: pixels }, (_, i) =>
     i % 128 > 50 && i % 128 < 80 && i > 6000 && i < 9000 ? 1 : 0,
   );
-  await fillHoles(picture, hole, new Uint8Array(pixels), size, wholeOf(size), async () => undefined);
+  const nowhere = new Uint8Array(pixels);
+  await fillHoles(picture, { hole, moved: nowhere, told: nowhere }, size, wholeOf(size), async () => undefined);
 }
 
 /** An edit of nothing, small and quick, with or without a mask. */

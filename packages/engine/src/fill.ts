@@ -3,8 +3,9 @@
  *
  * What a motion uncovers is nowhere in the warp, and the denoiser's latent, an eighth of the picture, says too little of a texture. So
  * every patch that overlaps a hole is compared with patches that do not, and the hole becomes the mean of what fits best (Wexler et al.
- * 2007). What lies behind a thing that moved looks like what stayed: nothing is taken from what moved. All of it in integers, each round
- * from the one before, so that training's fill.py, which measures what this does, makes the same bytes.
+ * 2007). What lies behind a thing that moved looks like what stayed: nothing is taken from what moved. What a drag pulls in from beyond
+ * the picture's edge looks like what is at the edge. All of it in integers, each round from the one before, so that training's fill.py,
+ * which measures what this does, makes the same bytes.
  */
 import { performance } from 'node:perf_hooks';
 import { height, type Rect, type Size, width } from './geometry.js';
@@ -12,7 +13,7 @@ import { maskBox } from './mask.js';
 import { crop, type Rgb } from './picture.js';
 
 /** Patches are squares of 2 RADIUS + 1 pixels. */
-const RADIUS = 3;
+export const RADIUS = 3;
 const SIDE = 2 * RADIUS + 1;
 /** Every so many of them along both axes is filled. */
 const STRIDE = 2;
@@ -53,22 +54,23 @@ export function fillWindow(hole: Uint8Array, size: Size): Rect | undefined {
 }
 
 /**
- * Fills the holes of `picture` [size, RGB]; `hole` and `moved` [size], 1 = yes; `window`, as of `fillWindow`, is the part whose bytes
- * are returned: as they were if there is no room for a single patch beside the holes that stayed. `rest` is told how many milliseconds
- * each round took, and awaited before the next.
+ * Fills the holes of `picture` [size, RGB]; `hole`, `moved` and `told` [size], 1 = yes, `told` where the picture's own colours in a hole
+ * are a first guess at what belongs there; `window`, as of `fillWindow`, is the part whose bytes are returned: as they were if there is no
+ * room for a single patch beside the holes that stayed. `rest` is told how many milliseconds each round took, and awaited before the next.
  */
 export async function fillHoles(
   picture: Rgb,
-  hole: Uint8Array,
-  moved: Uint8Array,
+  { hole, moved, told }: Maps,
   size: Size,
   window: Rect,
   rest: (ms: number) => Promise<void>,
 ): Promise<Rgb> {
+  const inner = crop(hole, size, window, 1);
   const first: Picture = {
     image: crop(picture, size, window, 3),
-    hole: crop(hole, size, window, 1),
+    hole: inner,
     moved: crop(moved, size, window, 1),
+    told: crop(told, size, window, 1).map((yes, i) => yes & at(inner, i)),
     size: { width: width(window), height: height(window) },
   };
   const pictures = [first];
@@ -93,25 +95,31 @@ export async function fillHoles(
   return found?.size.width === first.size.width ? found.image : first.image;
 }
 
-interface Picture {
+/** [size] each, 1 = yes. */
+export interface Maps {
+  readonly hole: Uint8Array;
+  /** of no account in a hole */
+  readonly moved: Uint8Array;
+  /** of no account but in a hole */
+  readonly told: Uint8Array;
+}
+
+interface Picture extends Maps {
   /** [size, RGB] */
   readonly image: Uint8Array;
-  /** [size], 1 = hole */
-  readonly hole: Uint8Array;
-  /** [size], 1 = moved; of no account in a hole */
-  readonly moved: Uint8Array;
   readonly size: Size;
 }
 
 const shorter = ({ size }: Picture): number => Math.min(size.width, size.height);
 
-/** At half the size; a hole is where any of four pixels is one, moved what is so in any of four. */
-function halved({ image, hole, moved, size }: Picture): Picture {
+/** At half the size; a hole is where any of four pixels is one, moved and told what is so in any of four. */
+function halved({ image, hole, moved, told, size }: Picture): Picture {
   const half = { width: size.width / 2, height: size.height / 2 };
   const small: Picture = {
     image: new Uint8Array(3 * half.width * half.height),
     hole: new Uint8Array(half.width * half.height),
     moved: new Uint8Array(half.width * half.height),
+    told: new Uint8Array(half.width * half.height),
     size: half,
   };
   for (let y = 0, o = 0; y < half.height; y++) {
@@ -119,6 +127,7 @@ function halved({ image, hole, moved, size }: Picture): Picture {
       const below = i + size.width;
       small.hole[o] = at(hole, i) | at(hole, i + 1) | at(hole, below) | at(hole, below + 1);
       small.moved[o] = at(moved, i) | at(moved, i + 1) | at(moved, below) | at(moved, below + 1);
+      small.told[o] = at(told, i) | at(told, i + 1) | at(told, below) | at(told, below + 1);
       for (let c = 0; c < 3; c++) {
         const sum =
           at(image, 3 * i + c) + at(image, 3 * i + 3 + c) + at(image, 3 * below + c) + at(image, 3 * below + 3 + c);
@@ -140,6 +149,7 @@ class Level {
   /** what patches are taken from: the picture as it was given */
   private readonly own: Uint8Array;
   private readonly hole: Uint8Array;
+  private readonly told: Uint8Array;
   /** by place: 1 = neither a hole nor moved */
   private readonly stayed: Uint8Array;
   /** by place: whether a patch there may be taken: nothing of it is a hole or moved, and it lies inside the picture */
@@ -151,13 +161,14 @@ class Level {
   private readonly distance: Int32Array;
 
   constructor(
-    { image, hole, moved, size }: Picture,
+    { image, hole, moved, told, size }: Picture,
     private readonly scale: number,
   ) {
     this.size = size;
     this.own = image;
     this.image = image.slice();
     this.hole = hole;
+    this.told = told;
     this.stayed = hole.map((yes, i) => (yes | at(moved, i)) ^ 1);
     const near = dilate(hole, size, RADIUS);
     const gone = dilate(
@@ -210,10 +221,10 @@ class Level {
     if (coarser !== undefined) this.vote();
   }
 
-  /** What stayed, grown into the holes ring by ring, then smoothed there. */
+  /** What stayed, and what is told of a hole, grown into the holes ring by ring, then smoothed there. */
   private guess(): void {
-    const { hole, image, size } = this;
-    const seen = this.stayed.slice();
+    const { hole, image, size, told } = this;
+    const seen = this.stayed.map((yes, i) => yes | at(told, i));
     const grown = image.slice();
     for (let left = seen.reduce((sum, yes) => sum + (yes ^ 1), 0); left > 0; ) {
       const [before, colours] = [seen.slice(), grown.slice()];

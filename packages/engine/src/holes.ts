@@ -1,6 +1,6 @@
 /** The patch over an edit's holes: where they are in the work picture, what they are filled from, and how it is laid over a picture. */
 import { axis, gridRow, lerp } from './field.js';
-import { dilate, fillHoles, fillWindow } from './fill.js';
+import { dilate, fillHoles, fillWindow, type Maps, RADIUS } from './fill.js';
 import { height, type Rect, type Size, scaled, width } from './geometry.js';
 import type { Rgb } from './picture.js';
 import type { Run } from './sample.js';
@@ -10,6 +10,8 @@ import { type Scene, warpedPicture } from './scene.js';
 const AT_REST = 0.4;
 /** Work pixels by which a hole is wider than where less than a half is seen; as far its edge is soft. */
 const WIDER = 2;
+/** Grey levels within a patch up to which an edge that was drawn out is left: a frame around the picture. */
+const FLAT = 4;
 
 /** Filled holes, for pictures of the work size. */
 export interface Patch {
@@ -30,8 +32,8 @@ export async function patchHoles(run: Run, scene: Scene): Promise<Patch | undefi
   const window = fillWindow(hole, work);
   if (window === undefined) return undefined;
   const warped = await clock.time('fill', () => warpedPicture(scene, work, window));
-  const moved = await clock.time('fill', () => movedOf(scene, work));
-  const rgb = await fillHoles(warped, hole, moved, work, window, async (ms) => {
+  const maps = await clock.time('fill', () => withoutFlat(mapsOf(scene, hole, work), warped, work));
+  const rgb = await fillHoles(warped, maps, work, window, async (ms) => {
     clock.add('fill', ms);
     await breathe();
   });
@@ -57,18 +59,48 @@ function holesOf({ holes }: Scene, mask: Float32Array, work: Size): Uint8Array {
   return dilate(hole, work, WIDER).map((yes, i) => ((mask[i] as number) > 0.5 ? yes : 0));
 }
 
-/** [work], 1 = what shows there has moved. */
-function movedOf({ field, drags }: Scene, work: Size): Uint8Array {
+/** What `fillHoles` asks of a hole and what is around it. */
+function mapsOf({ field, drags }: Scene, hole: Uint8Array, work: Size): Maps {
   const pixels = work.width * work.height;
   const lengths = drags.map(({ handle, target }) => Math.hypot(target.x - handle.x, target.y - handle.y));
   const least = (AT_REST * Math.max(...lengths)) ** 2;
   const moved = new Uint8Array(pixels);
+  const told = new Uint8Array(pixels);
   for (let i = 0; i < pixels; i++) {
     const x = field.data[i] as number;
     const y = field.data[pixels + i] as number;
     moved[i] = x * x + y * y > least ? 1 : 0;
+    const fromX = (i % work.width) + 0.5 + x;
+    const fromY = Math.trunc(i / work.width) + 0.5 + y;
+    told[i] = fromX < 0 || fromY < 0 || fromX > work.width || fromY > work.height ? 1 : 0;
   }
-  return moved;
+  const around = dilate(told, work, WIDER);
+  // a thing that comes in from beyond the edge may well go on there
+  if (hole.every((yes, i) => yes <= (around[i] as number))) moved.fill(0);
+  return { hole, moved, told };
+}
+
+/** The maps without what is told of a hole, and is of one colour in the picture [size, RGB]: there is nothing to fill. */
+function withoutFlat(maps: Maps, picture: Rgb, size: Size): Maps {
+  const hole = maps.hole.map((yes, i) => (yes === 1 && maps.told[i] === 1 && isFlat(picture, size, i) ? 0 : yes));
+  return { ...maps, hole };
+}
+
+/** Whether the patch around a place, y · width + x, differs by no more than FLAT in any colour. */
+function isFlat(picture: Rgb, size: Size, place: number): boolean {
+  const [x, y] = [place % size.width, Math.trunc(place / size.width)];
+  const least = [255, 255, 255];
+  const most = [0, 0, 0];
+  for (let v = Math.max(0, y - RADIUS); v <= Math.min(size.height - 1, y + RADIUS); v++) {
+    for (let u = Math.max(0, x - RADIUS); u <= Math.min(size.width - 1, x + RADIUS); u++) {
+      for (let c = 0; c < 3; c++) {
+        const value = picture[3 * (v * size.width + u) + c] as number;
+        if (value < (least[c] as number)) least[c] = value;
+        if (value > (most[c] as number)) most[c] = value;
+      }
+    }
+  }
+  return most.every((value, c) => value - (least[c] as number) <= FLAT);
 }
 
 /** A hole's pixels within `window`, less of them towards its edge. */

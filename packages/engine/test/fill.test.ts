@@ -8,10 +8,12 @@ const golden = JSON.parse(readFileSync(new URL('./fixtures/fill.json', import.me
   height: number;
   width: number;
   filled: string;
+  edge: string;
 };
 const size = { width: golden.width, height: golden.height };
 const GREEN = [0, 255, 0];
 const RED = [200, 30, 30];
+const BLUE = [20, 30, 200];
 
 /** Waves below, a plain sky above, and noise; see make_fill.py. */
 function textured(x: number, y: number): number[] {
@@ -33,11 +35,18 @@ for (let i = 0; i < hole.length; i++) {
   picture.set(hole[i] === 1 ? GREEN : moved[i] === 1 ? RED : textured(x, y), 3 * i);
 }
 
-async function filled(of = hole, away = moved): Promise<{ of: Uint8Array; rgb: Uint8Array; rounds: number }> {
+const nowhere = map(() => false);
+
+async function filled(
+  of = hole,
+  away = moved,
+  told = nowhere,
+  shown = picture,
+): Promise<{ of: Uint8Array; rgb: Uint8Array; rounds: number }> {
   const window = fillWindow(of, size);
   if (window === undefined) throw new Error('nothing is a hole');
   let rounds = 0;
-  const rgb = await fillHoles(picture, of, away, size, window, async (ms) => {
+  const rgb = await fillHoles(shown, { hole: of, moved: away, told }, size, window, async (ms) => {
     expect(ms).toBeGreaterThan(0);
     rounds++;
   });
@@ -51,6 +60,15 @@ describe('holes', () => {
   it('are filled byte for byte as in training', async () => {
     const { of, rgb } = await filled();
     expect(Buffer.from(colours(rgb, of)).toString('base64')).toBe(golden.filled);
+  });
+
+  it("at the picture's edge are filled byte for byte as in training, by what is told of them", async () => {
+    const edge = map((x, y) => y >= 40 && y < 70 && x >= 180);
+    const shown = picture.slice();
+    for (let i = 0; i < edge.length; i++) if (edge[i] === 1) shown.set(BLUE, 3 * i);
+    const told = map((x) => x >= 194); // more than the hole: of no account beside it
+    const { of, rgb } = await filled(edge, moved, told, shown);
+    expect(Buffer.from(colours(rgb, of)).toString('base64')).toBe(golden.edge);
   });
 
   it('are filled with what stayed: neither what was in them nor what moved is seen there', async () => {
@@ -86,12 +104,7 @@ describe('holes', () => {
 
   it('are looked at with their surroundings, on a grid of eight pixels', () => {
     expect(fillWindow(hole, size)).toEqual({ left: 0, top: 0, right: 144, bottom: 104 });
-    expect(
-      fillWindow(
-        map(() => false),
-        size,
-      ),
-    ).toBeUndefined();
+    expect(fillWindow(nowhere, size)).toBeUndefined();
   });
 });
 
