@@ -5,6 +5,8 @@ import pytest
 
 from tug.fill import fill_holes, patch_holes
 
+NOWHERE = np.zeros((128, 192), bool)
+
 
 @pytest.fixture
 def picture() -> np.ndarray:
@@ -25,7 +27,7 @@ def test_a_hole_takes_on_the_texture_around_it(picture: np.ndarray) -> None:
     hole = box(80, 112, 70, 104)
     torn = picture.copy()
     torn[hole] = 255
-    filled = fill_holes(torn, hole, *[np.zeros_like(hole)] * 2)
+    filled = fill_holes(torn, hole, NOWHERE, NOWHERE)
     assert np.array_equal(filled[~hole], picture[~hole])
     assert np.abs(filled[hole].mean(0) - picture[hole].mean(0)).max() < 6
     assert filled[hole].std() > 0.5 * picture[hole].std()
@@ -33,7 +35,7 @@ def test_a_hole_takes_on_the_texture_around_it(picture: np.ndarray) -> None:
 
 def test_a_hole_across_a_horizon_has_sky_above_and_grass_below(picture: np.ndarray) -> None:
     hole = box(44, 88, 80, 110)
-    filled = fill_holes(np.where(hole[..., None], 255, picture).astype(np.uint8), hole, *[np.zeros_like(hole)] * 2)
+    filled = fill_holes(np.where(hole[..., None], 255, picture).astype(np.uint8), hole, NOWHERE, NOWHERE)
     blue, green = filled[46:56, 84:106], filled[76:86, 84:106]
     assert blue[..., 2].mean() > 200 and green[..., 2].mean() < 90
 
@@ -42,13 +44,13 @@ def test_nothing_is_taken_from_what_moved(picture: np.ndarray) -> None:
     hole, moved = box(80, 112, 70, 104), box(74, 118, 100, 150)
     torn = np.where(moved[..., None], (250, 20, 20), picture).astype(np.uint8)
     torn[hole] = 255
-    filled = fill_holes(torn, hole, moved, np.zeros_like(hole))
+    filled = fill_holes(torn, hole, moved, NOWHERE)
     assert filled[hole][:, 0].max() < 130
 
 
 def test_a_picture_that_moved_as_a_whole_stays_as_it_is(picture: np.ndarray) -> None:
     hole = box(80, 112, 70, 104)
-    assert np.array_equal(fill_holes(picture, hole, np.ones_like(hole), np.zeros_like(hole)), picture)
+    assert np.array_equal(fill_holes(picture, hole, np.ones_like(hole), NOWHERE), picture)
 
 
 def test_a_patch_covers_what_is_not_seen_within_the_mask_and_fades_at_its_edge(picture: np.ndarray) -> None:
@@ -65,9 +67,7 @@ def test_a_patch_covers_what_is_not_seen_within_the_mask_and_fades_at_its_edge(p
 
 def test_what_comes_in_from_beyond_the_edge_looks_like_the_edge_and_not_drawn_out(picture: np.ndarray) -> None:
     field, inside = np.zeros((2, 128, 192), np.float32), box(0, 128, 120, 192)
-    field[0, :, 120:] = np.linspace(
-        0, 40, 72
-    )  # all of it moved, the last columns from up to 40 px beyond the right edge
+    field[0, :, 120:] = np.linspace(0, 40, 72)  # the last columns come from up to 40 px beyond the right edge
     at = np.clip(np.arange(192) + np.rint(field[0, 0]).astype(int), 0, 191)
     warped = picture[:, at]
     seen = np.ones((32, 48), np.float32)

@@ -48,10 +48,11 @@ def test_synthetic_case_is_exact(seed: int, album) -> None:
     _check(case, tolerance=2.5)
 
 
+@pytest.mark.parametrize("stiff", [0.0, 1.0])
 @pytest.mark.parametrize("seed", range(12))
-def test_a_pull_is_exact_and_tears_nothing(seed: int, album) -> None:
-    photo = album.photos[0]
-    case = next(c for c in (pulled(np.random.default_rng((seed, k)), photo, album.cuts[0]) for k in range(20)) if c)
+def test_a_pull_is_exact_and_tears_nothing(seed: int, stiff: float, album) -> None:
+    photo, cut = album.photos[0], album.cuts[0]
+    case = next(c for c in (pulled(np.random.default_rng((seed, k)), photo, cut, stiff) for k in range(20)) if c)
     _check(case, tolerance=1.0)
     assert case.visible.min() == 1 and not folds(case.field)
     moving = case.drags[np.hypot(*(case.drags[:, 2:] - case.drags[:, :2]).T) > 0]

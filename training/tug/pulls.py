@@ -29,18 +29,14 @@ def pull(
     drags, pins = _drags(rng, height, width, cut)
     mask = derived_mask(np.concatenate([drags, np.tile(pins, 2)]), height, width)
     if stiff > 0 and cut is not None and cut.any() and rng.random() < stiff:
-        field = _backward(_stiff(rng, drags, pins, mask, cut))
+        forward = _unfolded(_stiff(rng, drags, pins, mask, cut))
+        field = None if forward is None else invert(forward).astype(np.float32)
     elif cut is not None and cut.any() and mask[cut].mean() > HELD and rng.random() < 0.8:
         return None
     else:
         field = _eased(rng, drags, pins, mask)
+    field = None if field is None else _unfolded(field)
     if field is None:
-        return None
-    for _ in range(5):
-        if not folds(field):
-            break
-        field = 0.75 * field
-    else:
         return None
     targets = np.floor(drags[:, 2:]).astype(int)
     moves = np.array([field[y, x] for x, y in targets], np.float32).reshape(-1, 2)
@@ -120,13 +116,12 @@ def _eased(rng: np.random.Generator, drags: Array, pins: Array, mask: Array) -> 
     return (field * (ease * ease * (3 - 2 * ease))[..., None]).astype(np.float32)
 
 
-def _backward(forward: Array) -> Array | None:
-    """The backward field of a forward one [H, W, 2], which is weakened until it folds nowhere; None if that takes too
-    much."""
+def _unfolded(field: Array) -> Array | None:
+    """A field [H, W, 2], weakened until it folds nowhere; None if that takes too much."""
     for _ in range(5):
-        if not folds(forward):
-            return invert(forward).astype(np.float32)
-        forward = 0.75 * forward
+        if not folds(field):
+            return field
+        field = 0.75 * field
     return None
 
 

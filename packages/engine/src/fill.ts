@@ -54,9 +54,9 @@ export function fillWindow(hole: Uint8Array, size: Size): Rect | undefined {
 }
 
 /**
- * Fills the holes of `picture` [size, RGB]; `hole`, `moved` and `told` [size], 1 = yes, `told` where the picture's own colours in a hole
- * are a first guess at what belongs there; `window`, as of `fillWindow`, is the part whose bytes are returned: as they were if there is no
- * room for a single patch beside the holes that stayed. `rest` is told how many milliseconds each round took, and awaited before the next.
+ * Fills the holes of `picture` [size, RGB]; `window`, as of `fillWindow`, is the part whose bytes are returned: as they were if there is
+ * no room for a single patch beside the holes that stayed. `rest` is told how many milliseconds each round took, and awaited before the
+ * next.
  */
 export async function fillHoles(
   picture: Rgb,
@@ -95,12 +95,12 @@ export async function fillHoles(
   return found?.size.width === first.size.width ? found.image : first.image;
 }
 
-/** [size] each, 1 = yes. */
+/** What `fillHoles` is told of each pixel: [size] each, 1 = yes. */
 export interface Maps {
   readonly hole: Uint8Array;
-  /** of no account in a hole */
+  /** shows what moved; of no account in a hole */
   readonly moved: Uint8Array;
-  /** of no account but in a hole */
+  /** its colour is a first guess at what belongs there; of no account but in a hole */
   readonly told: Uint8Array;
 }
 
