@@ -140,12 +140,13 @@ export async function* runEdit(
       }
       const picture = yield* sample(run, scene, patch, index, seed, stage, moving);
       const before = result;
+      // libvips packs it on a thread of its own
+      const shown = ahead(preview(run, index, (stage + 1) * settings.steps, picture, view));
       const moved = await moving();
       const finished = await clock.time('composite', () => composite(run, before, picture, moved));
       result = finished;
-      // both at once: zlib packs the result, libvips the last preview
       if (stage === stages.length - 1) png = ahead(clock.time('encode', () => encodeResult(finished)));
-      yield await preview(run, index, (stage + 1) * settings.steps, picture, view);
+      yield await shown;
     }
     if (png !== undefined) yield { type: 'candidate', index, seed, image: await png };
     await breathe();

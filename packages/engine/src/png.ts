@@ -9,7 +9,7 @@ import { constants, crc32, deflateRaw, deflateSync, type ZlibOptions } from 'nod
 import type { Size } from './geometry.js';
 
 /** About so many bytes of pixels make a strip. Fixed, so that the file does not depend on the machine. */
-const STRIP = 384 * 1024;
+const STRIP = 192 * 1024;
 /** Strips under way at once: as many as Node's pool has threads. */
 const AT_ONCE = 4;
 const AVERAGE = 3;

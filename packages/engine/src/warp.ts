@@ -3,7 +3,7 @@
  * Graphs field (or pull), encoder, appearance, denoiser, decoder; see edit.ts for their tensors.
  */
 import type { WarpBundle } from './bundle.js';
-import { EngineError } from './errors.js';
+import { ahead, EngineError } from './errors.js';
 import { cropGrid, type Grid, refineField, spread, warpLatent, warpWindow } from './field.js';
 import { type Rect, scaled, type View } from './geometry.js';
 import type { Store, Tensor } from './runtime.js';
@@ -130,16 +130,21 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
     async encode(machine, scene, frame, key, clock) {
       const { runtime } = machine;
       const { store } = scene;
+      const { height, width } = latentSize(bundle, frame);
+      const warpSource = async (): Promise<void> => {
+        const latent = take(bundle, store, 'latent', { channels: bundle.latent.channels, height, width });
+        const field = gridOf(store.get('field') as Tensor); // the denoiser has learned on what mixes
+        const warped = await clock.time('sampling', () => warpLatent(latent, field, bundle.latent.downscale));
+        store.set('warped', tensorOf(warped));
+      };
       const reused = await recall(machine, store, key, async () => {
         clock.add('encoder', await runtime.run('encoder', store));
-        clock.add('appearance', await runtime.run('appearance', store));
+        const appearing = ahead(runtime.run('appearance', store));
+        await warpSource();
+        clock.add('appearance', await appearing);
         return ['image', ...runtime.outputs('encoder'), ...runtime.outputs('appearance')];
       });
-      const { height, width } = latentSize(bundle, frame);
-      const latent = take(bundle, store, 'latent', { channels: bundle.latent.channels, height, width });
-      const field = gridOf(store.get('field') as Tensor); // the denoiser has learned on what mixes
-      const warped = await clock.time('sampling', () => warpLatent(latent, field, bundle.latent.downscale));
-      store.set('warped', tensorOf(warped));
+      if (reused) await warpSource();
       const names = beside.filter((name) => store.has(sourceOf(name)));
       const decoderInputs = (): Store => new Map(names.map((name) => [name, scene.landed(name) as Tensor]));
       const halfInputs = (): Store | undefined => {
