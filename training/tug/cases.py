@@ -88,10 +88,12 @@ def deform_in_place(rng: np.random.Generator, source: Array, cut: Array | None) 
     return Case(source, mask, drags, target, total, np.ones((height, width), np.float32), invert(total))
 
 
-def pulled(rng: np.random.Generator, source: Array, cut: Array | None, stiff: float = 0.0) -> Case | None:
+def pulled(
+    rng: np.random.Generator, source: Array, cut: Array | None, stiff: float = 0.0, loose: float = 0.0
+) -> Case | None:
     """A drag that takes its surroundings along and tears nothing (`pulls`)."""
     height, width = source.shape[:2]
-    found = pull(rng, height, width, cut, stiff)
+    found = pull(rng, height, width, cut, stiff, loose)
     if found is None:
         return None
     field, mask, drags = found
@@ -111,6 +113,7 @@ def synthetic_case(
     pulls: float = 0.0,
     limbs: float = 0.0,
     stiff: float = 0.0,
+    loose: float = 0.0,
 ) -> Case:
     """A training case on `photo` (uint8 [h, w, 3]), at `size` (H, W) or the photo's own.
 
@@ -119,7 +122,8 @@ def synthetic_case(
     objects are derived from the drags where that holds what changes; in_place: share of deformations in place against
     objects moved over a still background, in the others; painted: share of the moved objects that leave the untouched
     photo, the place behind them painted in (see `layers`); limbs: share of the objects of which only a limb moves;
-    stiff: share of the pulls in which the main object is stiffer than the rest.
+    stiff: share of the pulls in which the main object is stiffer than the rest; loose: share of them whose mask is
+    painted.
     """
     height, width = size or photo.shape[:2]
     box = layers.random_crop(rng, photo.shape[:2], height, width)
@@ -130,12 +134,13 @@ def synthetic_case(
         own = None if own is None else np.ascontiguousarray(own[:, ::-1])
     for _ in range(8):
         if pulls > 0 and rng.random() < pulls:
-            case = pulled(rng, source, own, stiff)
+            case = pulled(rng, source, own, stiff, loose)
         elif rng.random() < in_place:
             case = deform_in_place(rng, source, own)
         else:
             parts = layers.moved_object(rng, source, own, other, other_cut, painted, limbs)
-            case = None if parts is None else _layer_case(rng, *parts, layers.what_changes(*parts), PINNED, pulls > 0)
+            derived = pulls > 0 and rng.random() >= loose
+            case = None if parts is None else _layer_case(rng, *parts, layers.what_changes(*parts), PINNED, derived)
         if case is not None:
             return case
     return _still(source)

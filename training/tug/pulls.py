@@ -1,8 +1,9 @@
 """What a drag does to a thing that does not come off: skin, cloth, a head on its neck, a wall.
 
 The place that is dragged follows, what lies around follows less and less, and at the mask's border and at pins nothing
-moves. Nothing is torn, so everything stays visible. Who paints no mask and drags something large expects this. In some
-of them the picture's main object is stiffer than what is around it: it keeps its shape, and the rest gives way.
+moves. Nothing is torn, so everything stays visible. Who paints no mask and drags something large expects this, and so
+does who paints one around a part. In some of them the picture's main object is stiffer than what is around it: it keeps
+its shape, turns about its pins, and the rest gives way.
 """
 
 from __future__ import annotations
@@ -10,28 +11,37 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .masks import derived_mask
-from .motions import Array, folds, grid, invert
+from .masks import derived_mask, loose_mask
+from .motions import Array, folds, grid, invert, rotate
 
 # A thing that lies inside the mask so far is expected to move as a whole instead (`layers`).
 HELD = 0.85
-# Grids on which a stiff thing's motion is relaxed, coarse to fine: pixels of the picture a cell, and rounds on each.
-RELAXED = ((8, 60), (4, 60), (2, 40))
+# How many times stiffer a stiff thing is than what is around it.
+STIFFER = (15.0, 1000.0)
+# Points of the sheet's lattice along the picture's longer side, and rounds in which it comes to rest.
+LATTICE, ROUNDS = 24, 12
 
 
 def pull(
-    rng: np.random.Generator, height: int, width: int, cut: Array | None, stiff: float = 0.0
+    rng: np.random.Generator, height: int, width: int, cut: Array | None, stiff: float = 0.0, loose: float = 0.0
 ) -> tuple[Array, Array, Array] | None:
     """(field [H, W, 2] backward, mask [H, W], drags [N, 4] that it fulfils exactly), pixels; None where none fits.
 
     cut: bool [H, W], the picture's main object, at which most drags begin, unless the mask holds all of it; stiff:
-    share of pictures in which it is stiffer than the rest."""
-    drags, pins = _drags(rng, height, width, cut)
+    share of pictures in which it is stiffer than the rest; loose: share of masks that are painted, not derived."""
+    cut = cut if cut is not None and cut.any() else None
+    painted = loose > 0 and rng.random() < loose
+    drags, pins = _drags(rng, height, width, cut, 0.7 if painted else 0.3)
     mask = derived_mask(np.concatenate([drags, np.tile(pins, 2)]), height, width)
-    if stiff > 0 and cut is not None and cut.any() and rng.random() < stiff:
-        forward = _unfolded(_stiff(rng, drags, pins, mask, cut))
+    if painted:
+        mask = _painted(rng, drags, pins, mask, cut)
+    whole = cut is not None and mask[cut].mean() > HELD
+    if painted and whole and len(drags) > 1:
+        return None
+    if stiff > 0 and cut is not None and rng.random() < stiff:
+        forward = _unfolded(stiff_field(rng, drags, pins, mask, cut))
         field = None if forward is None else invert(forward).astype(np.float32)
-    elif cut is not None and cut.any() and mask[cut].mean() > HELD and rng.random() < 0.8:
+    elif whole and rng.random() < 0.8:
         return None
     else:
         field = _eased(rng, drags, pins, mask)
@@ -50,22 +60,32 @@ def pull(
     return None if not inside.any() else (field, mask, exact[rng.permutation(len(exact))].astype(np.float32))
 
 
-def _drags(rng: np.random.Generator, height: int, width: int, cut: Array | None) -> tuple[Array, Array]:
-    """Drags [N, 4] wished for, mostly one, further ones beside it, and pins [M, 2]; all inside the picture."""
+def _drags(rng: np.random.Generator, height: int, width: int, cut: Array | None, pinned: float) -> tuple[Array, Array]:
+    """Drags [N, 4] wished for, mostly one, further ones beside it, and pins [M, 2]; all inside the picture.
+
+    pinned: share with pins; half of these, where there is an object, turn it about one."""
     side = min(height, width)
     low, high = np.array([1.0, 1.0]), np.array([width - 2.0, height - 2.0])
 
     def within(point: Array) -> Array:
         return np.clip(point, low, high)
 
-    if cut is not None and cut.any() and rng.random() < 0.8:
-        ys, xs = np.nonzero(cut)
-        k = int(rng.integers(len(xs)))
-        handle = np.array([xs[k] + 0.5, ys[k] + 0.5])
-    else:
-        handle = np.array([width * rng.uniform(0.1, 0.9), height * rng.uniform(0.1, 0.9)])
+    handle = np.array([width * rng.uniform(0.1, 0.9), height * rng.uniform(0.1, 0.9)])
+    held = cut is not None and rng.random() < 0.8
+    if held and cut is not None:
+        # as often at an end of it as anywhere
+        places = _places(cut)
+        some = places[rng.integers(len(places), size=6 if rng.random() < 0.5 else 1)]
+        handle = some[np.hypot(*(some - places.mean(0)).T).argmax()]
+    has_pins = rng.random() < pinned
+    pivot = None
+    if held and cut is not None and has_pins and rng.random() < 0.5:
+        away = np.hypot(*(places - handle).T)
+        joints = places[(away > 0.12 * side) & (away < 0.55 * side)]
+        pivot = joints[rng.integers(len(joints))] if len(joints) else None
     length = side * float(np.exp(rng.uniform(np.log(0.05), np.log(0.4))))
     angle = rng.uniform(0, 2 * np.pi)
+    swing = float(np.exp(rng.uniform(np.log(0.12), np.log(0.9)))) * rng.choice([-1, 1])
     drags, pins = [], []
     for index in range(int(rng.choice([1, 2, 3, 4], p=[0.65, 0.2, 0.1, 0.05]))):
         if index:
@@ -74,8 +94,12 @@ def _drags(rng: np.random.Generator, height: int, width: int, cut: Array | None)
             angle += np.pi if rng.random() < 0.2 else rng.normal(0, 0.35)
             length *= rng.uniform(0.6, 1.3)
         target = handle + length * np.array([np.cos(angle), np.sin(angle)])
+        if pivot is not None:
+            target = pivot + rotate(handle - pivot, swing) * (1 + rng.normal(0, 0.07))
         drags.append(np.concatenate([within(handle), within(target)]))
-    if rng.random() < 0.3:
+    if pivot is not None:
+        pins.append(np.floor(pivot) + 0.5)
+    elif has_pins:
         for _ in range(int(rng.integers(1, 3))):
             around = rng.uniform(0, 2 * np.pi)
             away = (length + side * rng.uniform(0.05, 0.2)) * np.array([np.cos(around), np.sin(around)])
@@ -83,6 +107,31 @@ def _drags(rng: np.random.Generator, height: int, width: int, cut: Array | None)
             if all(np.hypot(*(pin - d[2:])) > 0.08 * side for d in drags):
                 pins.append(np.floor(pin) + 0.5)
     return np.array(drags, np.float32), np.array(pins, np.float32).reshape(-1, 2)
+
+
+def _places(cut: Array) -> Array:
+    """The centres of an object's pixels (bool [H, W]): [N, 2]."""
+    ys, xs = np.nonzero(cut)
+    return np.stack([xs, ys], 1) + 0.5
+
+
+def _painted(rng: np.random.Generator, drags: Array, pins: Array, derived: Array, cut: Array | None) -> Array:
+    """A mask [H, W] as a person paints it around what the drags hold, of the object or of the derived mask."""
+    height, width = derived.shape
+    x, side = grid(height, width), min(height, width)
+    ends = [*drags[:, :2], *drags[:, 2:], *pins]
+    reach = side * float(np.exp(rng.uniform(np.log(0.1), np.log(0.6))))
+    to_ends = np.min([np.hypot(*(x - end).transpose(2, 0, 1)) for end in ends], 0)
+    if cut is not None and rng.random() < 0.85:
+        core = cut & (to_ends < reach)
+    else:
+        core = (derived > 0.5) & (to_ends < reach)
+    if rng.random() < 0.7:
+        # people leave room where it goes
+        dx, dy = (drags[:, 2:] - drags[:, :2]).mean(0)
+        move = np.float32([[1, 0, dx], [0, 1, dy]])
+        core = core | (cv2.warpAffine(core.astype(np.uint8), move, (width, height)) > 0)
+    return loose_mask(rng, (core | (to_ends < 0.03 * side)).astype(np.float32), spread=(0.02, 0.15))
 
 
 def _eased(rng: np.random.Generator, drags: Array, pins: Array, mask: Array) -> Array:
@@ -125,43 +174,81 @@ def _unfolded(field: Array) -> Array | None:
     return None
 
 
-def _stiff(rng: np.random.Generator, drags: Array, pins: Array, mask: Array, cut: Array) -> Array:
-    """Forward field [H, W, 2]: still outside the mask and at pins, as dragged at the handles, elsewhere relaxed like a
-    rubber sheet that is many times stiffer where the object is (bool [H, W])."""
+def stiff_field(rng: np.random.Generator, drags: Array, pins: Array, mask: Array, cut: Array) -> Array:
+    """Forward field [H, W, 2]: still outside the mask, as dragged at the handles and still at the pins, elsewhere that
+    of a rubber sheet, as rigid as possible, that is many times stiffer where the object is (bool [H, W])."""
     height, width = mask.shape
     side = min(height, width)
-    firm, stiffness = side * rng.uniform(0.02, 0.07), np.exp(rng.uniform(np.log(8), np.log(80)))
+    firm, stiffness = side * rng.uniform(0.02, 0.05), np.exp(rng.uniform(*np.log(STIFFER)))
     hold = np.exp(
         np.log(stiffness) * cv2.GaussianBlur(cut.astype(np.float32), (0, 0), side * rng.uniform(0.004, 0.015))
     )
-    field = np.zeros((1, 1, 2), np.float32)
-    for cell, rounds in RELAXED:
-        h, w = -(-height // cell), -(-width // cell)
-        x = grid(h, w) * np.float32([width / w, height / h])
-        still = cv2.resize(mask, (w, h), interpolation=cv2.INTER_AREA) < 0.5
-        field = cv2.resize(field, (w, h), interpolation=cv2.INTER_LINEAR).reshape(h, w, 2)
-        known, wanted = still.copy(), np.zeros((h, w, 2), np.float32)
-        reach = max(firm, 0.8 * cell)
-        for point, move in [*((d[:2], d[2:] - d[:2]) for d in drags), *((p, 0 * p) for p in pins)]:
-            near = np.hypot(*(x - point).transpose(2, 0, 1)) < reach
-            known |= near
-            wanted[near] = move
-        field = _relaxed(field, cv2.resize(hold, (w, h), interpolation=cv2.INTER_AREA), known, wanted, rounds)
+    h, w = (max(2, round(LATTICE * length / max(height, width))) for length in (height, width))
+    cell = np.float32([width / w, height / h])
+    x = grid(h, w) * cell
+    still = cv2.resize(mask, (w, h), interpolation=cv2.INTER_AREA) < 0.5
+    held = []
+    for point, move in [*((d[:2], d[2:] - d[:2]) for d in drags), *((p, 0 * p) for p in pins)]:
+        away = x - point
+        distance = np.hypot(away[..., 0], away[..., 1])
+        held.append((distance <= max(firm, distance.min()), away, move))
+    field = _sheet(cv2.resize(hold, (w, h), interpolation=cv2.INTER_AREA), still, held, cell)
     field = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR)
     return cv2.GaussianBlur(field, (0, 0), side * rng.uniform(0.006, 0.02)) * mask[..., None]
 
 
-def _relaxed(field: Array, hold: Array, known: Array, wanted: Array, rounds: int) -> Array:
-    """A field [H, W, 2] in which every place has become, `rounds` times, the mean of its four neighbours, by how stiff
-    (`hold` [H, W]) what lies between them is; `wanted` [H, W, 2] where `known` [H, W]. The picture's edge is free."""
+def _sheet(hold: Array, still: Array, held: list[tuple[Array, Array, Array]], cell: Array) -> Array:
+    """As-rigid-as-possible field [H, W, 2] in pixels of a lattice `cell` (x, y) pixels apart, `hold` [H, W] stiff
+    (Sorkine and Alexa 2007: turns and places in turn).
+
+    Nothing moves where `still` [H, W]; each of `held` is a handle: where it holds (bool [H, W]), how far from its
+    point that is [H, W, 2], and how the point moves; what it holds may turn about it. The picture's edge is free."""
     height, width = hold.shape
-    left, right, up, down = (np.zeros((height, width, 1), np.float32) for _ in range(4))
+    # weights of the four sides of each point, and the steps to the neighbours there
+    weights = np.zeros((4, height, width, 1), np.float32)
     across, along = 2 / (1 / hold[:, 1:] + 1 / hold[:, :-1]), 2 / (1 / hold[1:] + 1 / hold[:-1])
-    left[:, 1:, 0], right[:, :-1, 0], up[1:, :, 0], down[:-1, :, 0] = across, across, along, along
-    total = left + right + up + down
-    for _ in range(rounds):
-        around = np.pad(field, ((1, 1), (1, 1), (0, 0)))
-        beside = left * around[1:-1, :-2] + right * around[1:-1, 2:]
-        field = (beside + up * around[:-2, 1:-1] + down * around[2:, 1:-1]) / total
-        field = np.where(known[..., None], wanted, field)
+    weights[0, :, 1:, 0], weights[1, :, :-1, 0], weights[2, 1:, :, 0], weights[3, :-1, :, 0] = (
+        across,
+        across,
+        along,
+        along,
+    )
+    steps = np.float32([[-cell[0], 0], [cell[0], 0], [0, -cell[1]], [0, cell[1]]])
+
+    def beside(values: Array) -> Array:
+        around = np.pad(values, ((1, 1), (1, 1), (0, 0)))
+        return np.stack([around[1:-1, :-2], around[1:-1, 2:], around[:-2, 1:-1], around[2:, 1:-1]])
+
+    known = np.logical_or.reduce([still, *(where for where, _, _ in held)])
+    number = np.cumsum(~known).reshape(known.shape) - 1
+    matrix = np.diag(weights.sum(0)[~known, 0])
+    for one, other, between in ((np.s_[:, 1:], np.s_[:, :-1], across), (np.s_[1:], np.s_[:-1], along)):
+        free = ~known[one] & ~known[other]
+        i, j = number[one][free], number[other][free]
+        matrix[i, j] = matrix[j, i] = -between[free]
+    inverse = np.linalg.inv(matrix)
+
+    straight = (weights * np.square(steps).sum(-1)[:, None, None, None]).sum(0)[..., 0]
+    turn = np.zeros((height, width, 2), np.float32)  # cosine less one, and sine
+    for _ in range(ROUNDS):
+        field = np.zeros((height, width, 2), np.float32)
+        for where, away, move in held:
+            field[where] = move + _turned((hold[where, None] * turn[where]).sum(0) / hold[where].sum(), away[where])
+        # by what each side, turned as its ends are, differs from the side itself
+        bent = [_turned((turn + other) / -2, step) for other, step in zip(beside(turn), steps, strict=True)]
+        pulled = (weights * (beside(field) + np.stack(bent))).sum(0)
+        field[~known] = inverse @ pulled[~known]
+        gained = weights * (beside(field) - field)
+        dot, cross = straight.copy(), np.zeros_like(straight)
+        for (dx, dy), side in zip(steps, gained, strict=True):
+            dot += dx * side[..., 0] + dy * side[..., 1]
+            cross += dx * side[..., 1] - dy * side[..., 0]
+        angle = np.where(still, 0, np.arctan2(cross, dot))
+        turn = np.stack([np.cos(angle) - 1, np.sin(angle)], -1)
     return field
+
+
+def _turned(turn: Array, vectors: Array) -> Array:
+    """By what vectors [..., 2] change when they turn; turn [..., 2]: the angle's cosine less one, and its sine."""
+    x, y = vectors[..., 0], vectors[..., 1]
+    return np.stack([x * turn[..., 0] - y * turn[..., 1], x * turn[..., 1] + y * turn[..., 0]], -1)

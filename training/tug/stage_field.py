@@ -26,8 +26,9 @@ PADDING = (-1e4, -1e4, -1e4, -1e4)
 class FieldStageConfig:
     """batch: cases a step; sizes: net sizes (H, W) drawn a step; in_place: share of deformations in place; painted:
     share of a photo's own objects that leave it untouched; pulls: share of drags that take their surroundings along,
-    before all others are drawn; stiff: share of these in which the main object is stiffer than the rest; limbs: share
-    of moved objects of which only a limb moves; real: share of pairs of video frames, if there are any."""
+    before all others are drawn; stiff: share of these in which the main object is stiffer than the rest; loose: share
+    of these whose mask is painted; limbs: share of moved objects of which only a limb moves; real: share of pairs of
+    video frames, if there are any."""
 
     batch: int = 16
     sizes: tuple[tuple[int, int], ...] = ((96, 96), (80, 112), (112, 80), (128, 128))
@@ -35,6 +36,7 @@ class FieldStageConfig:
     painted: float = 0.6
     pulls: float = 0.0
     stiff: float = 0.0
+    loose: float = 0.0
     limbs: float = 0.0
     real: float = 0.15
     max_drags: int = 12
@@ -50,6 +52,7 @@ def draw_case(
     pulls: float = 0.0,
     limbs: float = 0.0,
     stiff: float = 0.0,
+    loose: float = 0.0,
 ) -> Case:
     """A synthetic case on a random photo, with a second photo's object at hand."""
     index = int(rng.integers(len(album)))
@@ -66,6 +69,7 @@ def draw_case(
         pulls,
         limbs,
         stiff,
+        loose,
     )
 
 
@@ -174,7 +178,7 @@ class FieldStage:
             if case is not None:
                 return case
         config = self.config
-        shares = (config.in_place, config.painted, config.pulls, config.limbs, config.stiff)
+        shares = (config.in_place, config.painted, config.pulls, config.limbs, config.stiff, config.loose)
         return draw_case(rng, self.album, self.pasteable, size, *shares)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
