@@ -1,7 +1,7 @@
 /** The networks' picture, put into the photo at the photo's own resolution, in bands of rows between which an edit can be cancelled. */
 import type { Grid } from './field.js';
 import { height, sizeOf, width } from './geometry.js';
-import { blendRows, crop, detailRows, joinAlpha, type Rgb, toRgb, warpRows } from './picture.js';
+import { blendRows, crop, type Detail, joinAlpha, type Rgb, toRgb, warpRows } from './picture.js';
 import { encodePng } from './png.js';
 import { type Photo, resizeRgb } from './raster.js';
 import type { Run } from './sample.js';
@@ -28,8 +28,8 @@ export async function composite(run: Run, photo: Photo, picture: Rgb, moved: Mov
 
 /** What of the photo itself is carried along by the warp: known as soon as the field is. */
 export interface Moved {
-  /** [region, RGB], see `detailRows`; undefined where nothing says what the source shows */
-  readonly detail: Int16Array | undefined;
+  /** undefined where nothing says what the source shows */
+  readonly detail: Detail | undefined;
   /** [region] bytes, of a photo with transparency */
   readonly opacity: Uint8Array | undefined;
 }
@@ -51,14 +51,10 @@ export async function moveAlong(run: Run, scene: Scene): Promise<Moved> {
     });
     return target;
   };
-  const carried = async (seen: Grid): Promise<Int16Array> => {
+  const carried = async (seen: Grid): Promise<Detail> => {
     // libvips enlarges on threads of its own while this one warps
-    const enlarging = resizeRgb(shownWarp(run, scene), view.work, sizeOf(view.region));
-    const warped = await warp(photo.flat, 3);
-    const smooth = await enlarging;
-    const detail = new Int16Array(warped.length);
-    await bands(run, (from, to) => detailRows(detail, warped, smooth, seen, view, box, from, to));
-    return detail;
+    const smooth = resizeRgb(shownWarp(run, scene), view.work, sizeOf(view.region));
+    return { warped: await warp(photo.flat, 3), smooth: await smooth, visibility: seen };
   };
   await run.breathe(); // what the networks wait for goes first
   return clock.time('composite', async () => ({

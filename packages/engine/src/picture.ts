@@ -189,49 +189,24 @@ const clamping = (bytes: Uint8Array): Uint8ClampedArray =>
 
 const at = (data: Uint8Array, index: number): number => data[index] as number;
 
-/** Of one grey level: what fine detail is stored in. */
-const DETAIL_STEP = 1 / 128;
-
-/**
- * The fine detail that the work size could not hold, carried along by the warp where the source is visible:  v (warped − smooth), within
- * `box`, in steps of DETAIL_STEP. `into`, `warped`, the photo warped at full resolution, and `smooth`, the warp at work size enlarged,
- * which the networks' picture is built on, are [region, RGB]; `visibility` [1, h, w] is 1 where the source shows what belongs there.
- */
-export function detailRows(
-  into: Int16Array,
-  warped: Rgb,
-  smooth: Rgb,
-  visibility: Grid,
-  view: View,
-  box: Rect,
-  from: number,
-  to: number,
-): void {
-  const { region } = view;
-  const cellX = visibility.width / width(region);
-  const cellY = visibility.height / height(region);
-  const xs = axis(width(box), (box.left + 0.5 - region.left) * cellX, cellX, visibility.width);
-  const ys = axis(height(box), (box.top + 0.5 - region.top) * cellY, cellY, visibility.height);
-  const seen = new Float32Array(visibility.width);
-  for (let y = from; y < to; y++) {
-    gridRow(visibility, 0, ys, y, seen);
-    for (let x = 0; x < width(box); x++) {
-      const r = ((box.top - region.top + y) * width(region) + box.left - region.left + x) * 3;
-      const low = seen[xs.low[x] as number] as number;
-      const visible = lerp(low, seen[xs.high[x] as number] as number, xs.weight[x] as number) / DETAIL_STEP;
-      for (let c = r; c < r + 3; c++) into[c] = Math.round(visible * ((warped[c] as number) - (smooth[c] as number)));
-    }
-  }
+export interface Detail {
+  /** [region], RGB: the photo warped at full resolution */
+  warped: Rgb;
+  /** [region], RGB: the warp at work size, which the networks' picture is built on, enlarged */
+  smooth: Rgb;
+  /** [1, h, w] visibility, 1 where the source shows what belongs there */
+  visibility: Grid;
 }
 
 /**
- * Blends the networks' picture into the photo, within `box`:  out = photo + α (picture + detail − photo), with the detail of `detailRows`.
+ * Blends the networks' picture into the photo, within `box`:  out = photo + α (picture + v (warped − smooth) − photo).
+ * The bracket is the fine detail that the work size could not hold, carried along by the warp where the source is visible.
  * `out` [photo, RGB] starts as the photo and keeps its own bytes wherever α = 0. `picture` is [region, RGB].
  */
 export function blendRows(
   out: Rgb,
   picture: Rgb,
-  detail: Int16Array | undefined,
+  detail: Detail | undefined,
   view: View,
   box: Rect,
   alpha: Uint8Array,
@@ -239,18 +214,29 @@ export function blendRows(
   to: number,
 ): void {
   const { region, photo } = view;
+  const v = detail?.visibility;
+  const cellX = v === undefined ? 1 : v.width / width(region);
+  const cellY = v === undefined ? 1 : v.height / height(region);
+  const xs = axis(width(box), (box.left + 0.5 - region.left) * cellX, cellX, v?.width ?? 1);
+  const ys = axis(height(box), (box.top + 0.5 - region.top) * cellY, cellY, v?.height ?? 1);
+  const seen = new Float32Array(v?.width ?? 1);
   const bytes = clamping(out);
   for (let y = from; y < to; y++) {
-    let r = ((box.top - region.top + y) * width(region) + box.left - region.left) * 3;
-    let o = ((box.top + y) * photo.width + box.left) * 3;
-    const row = y * width(box);
-    for (let x = 0; x < width(box); x++, r += 3, o += 3) {
-      const a = (alpha[row + x] as number) / 255;
+    if (v !== undefined) gridRow(v, 0, ys, y, seen);
+    for (let x = 0; x < width(box); x++) {
+      const a = alpha[y * width(box) + x] as number;
       if (a === 0) continue;
+      const r = ((box.top - region.top + y) * width(region) + box.left - region.left + x) * 3;
+      const o = ((box.top + y) * photo.width + box.left + x) * 3;
+      const low = seen[xs.low[x] as number] as number;
+      const visible = lerp(low, seen[xs.high[x] as number] as number, xs.weight[x] as number);
       for (let c = 0; c < 3; c++) {
-        const fine = detail === undefined ? 0 : (detail[r + c] as number) * DETAIL_STEP;
+        let value = picture[r + c] as number;
+        if (detail !== undefined) {
+          value += visible * ((detail.warped[r + c] as number) - (detail.smooth[r + c] as number));
+        }
         const own = out[o + c] as number;
-        bytes[o + c] = own + a * ((picture[r + c] as number) + fine - own);
+        bytes[o + c] = own + (a / 255) * (value - own);
       }
     }
   }

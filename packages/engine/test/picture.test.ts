@@ -2,7 +2,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import type { Grid } from '../src/field.js';
 import { photoPoint, planView, type Rect, type Size, toWork, type View } from '../src/geometry.js';
-import { blendRows, crop, detailRows, joinAlpha, renderPreview, toRgb, toTensor, warpRows } from '../src/picture.js';
+import { blendRows, crop, joinAlpha, renderPreview, toRgb, toTensor, warpRows } from '../src/picture.js';
 import { encodeMask, encodePng } from '../src/png.js';
 import { decodeMask } from '../src/raster.js';
 
@@ -137,9 +137,7 @@ describe('blending', () => {
       [0, 200],
     ] as const) {
       const out = Uint8Array.from(rgb);
-      const detail = new Int16Array(rgb.length);
-      detailRows(detail, warped, smooth, visibility(visible), v, box, 0, 20);
-      blendRows(out, picture, detail, v, box, full(box), 0, 20);
+      blendRows(out, picture, { warped, smooth, visibility: visibility(visible) }, v, box, full(box), 0, 20);
       expect(out[(20 * 60 + 30) * 3]).toBe(expected);
     }
   });
