@@ -112,7 +112,7 @@ def test_a_pull_in_a_painted_mask_holds_its_drags_and_leaves_whole_things_to_lay
     others = several = 0
     for _, mask, drags in (found for found in drawn if found is not None):
         moving = np.hypot(*(drags[:, 2:] - drags[:, :2]).T) > 0
-        # a field that is weakened, so as not to fold, ends its drags short of where they were wished to
+        # a field that was weakened, so as not to fold, has its handles nearer to their targets than was wished
         assert all(mask[int(y), int(x)] > 0.5 for x, y in drags[:, :2])
         others += not np.array_equal(mask, derived_mask(drags, height, width))
         several += moving.sum() > 1 and mask[cut].mean() > HELD

@@ -118,12 +118,12 @@ def synthetic_case(
     """A training case on `photo` (uint8 [h, w, 3]), at `size` (H, W) or the photo's own.
 
     cut: the photo's main object, bool [h, w], if known; other, other_cut: a second photo whose object may be pasted
-    over this one; pulls: share of drags that take their surroundings along (see `pulls`), and with any, masks of moved
-    objects are derived from the drags where that holds what changes; in_place: share of deformations in place against
-    objects moved over a still background, in the others; painted: share of the moved objects that leave the untouched
-    photo, the place behind them painted in (see `layers`); limbs: share of the objects of which only a limb moves;
-    stiff: share of the pulls in which the main object is stiffer than the rest; loose: share of them whose mask is
-    painted.
+    over this one; pulls: share of drags that take their surroundings along (see `pulls`); in_place: share of
+    deformations in place against objects moved over a still background, in the others; painted: share of the moved
+    objects that leave the untouched photo, the place behind them painted in (see `layers`); limbs: share of the objects
+    of which only a limb moves; stiff: share of the pulls in which the main object is stiffer than the rest; loose:
+    share of the pulls whose mask is painted, and, where there are any pulls, of the moved objects too: the others' is
+    derived from the drags, where that holds what changes.
     """
     height, width = size or photo.shape[:2]
     box = layers.random_crop(rng, photo.shape[:2], height, width)

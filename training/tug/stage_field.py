@@ -27,8 +27,8 @@ class FieldStageConfig:
     """batch: cases a step; sizes: net sizes (H, W) drawn a step; in_place: share of deformations in place; painted:
     share of a photo's own objects that leave it untouched; pulls: share of drags that take their surroundings along,
     before all others are drawn; stiff: share of these in which the main object is stiffer than the rest; loose: share
-    of these whose mask is painted; limbs: share of moved objects of which only a limb moves; real: share of pairs of
-    video frames, if there are any."""
+    of these, and with any of the moved objects, whose mask is painted and not derived; limbs: share of moved objects of
+    which only a limb moves; real: share of pairs of video frames, if there are any."""
 
     batch: int = 16
     sizes: tuple[tuple[int, int], ...] = ((96, 96), (80, 112), (112, 80), (128, 128))
