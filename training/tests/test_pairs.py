@@ -55,6 +55,7 @@ def test_a_pull_is_exact_and_tears_nothing(seed: int, stiff: float, loose: float
     photo, cut = album.photos[0], album.cuts[0]
     tries = (pulled(np.random.default_rng((seed, k)), photo, cut, stiff, loose) for k in range(20))
     case = next(case for case in tries if case)
+    assert case.painted == (loose == 1)
     _check(case, tolerance=1.0)
     assert case.visible.min() == 1 and not folds(case.field)
     moving = case.drags[np.hypot(*(case.drags[:, 2:] - case.drags[:, :2]).T) > 0]
@@ -108,7 +109,7 @@ def test_a_pull_in_a_painted_mask_holds_its_drags_and_leaves_whole_things_to_lay
     height, width = 96, 128
     cut = np.zeros((height, width), bool)
     cut[30:66, 40:84] = True
-    drawn = [pull(np.random.default_rng(seed), height, width, cut, stiff=1.0, loose=1.0) for seed in range(200)]
+    drawn = [pull(np.random.default_rng(seed), height, width, cut, stiff=1.0, painted=True) for seed in range(200)]
     others = several = 0
     for _, mask, drags in (found for found in drawn if found is not None):
         moving = np.hypot(*(drags[:, 2:] - drags[:, :2]).T) > 0

@@ -93,12 +93,13 @@ def pulled(
 ) -> Case | None:
     """A drag that takes its surroundings along and tears nothing (`pulls`)."""
     height, width = source.shape[:2]
-    found = pull(rng, height, width, cut, stiff, loose)
+    painted = loose > 0 and rng.random() < loose
+    found = pull(rng, height, width, cut, stiff, painted)
     if found is None:
         return None
     field, mask, drags = found
     seen = np.ones((height, width), np.float32)
-    return Case(source, mask, drags, warp(source, field), field, seen, invert(field), painted=False)
+    return Case(source, mask, drags, warp(source, field), field, seen, invert(field), painted=painted)
 
 
 def synthetic_case(

@@ -23,14 +23,13 @@ LATTICE, ROUNDS = 24, 12
 
 
 def pull(
-    rng: np.random.Generator, height: int, width: int, cut: Array | None, stiff: float = 0.0, loose: float = 0.0
+    rng: np.random.Generator, height: int, width: int, cut: Array | None, stiff: float = 0.0, painted: bool = False
 ) -> tuple[Array, Array, Array] | None:
     """(field [H, W, 2] backward, mask [H, W], drags [N, 4] that it fulfils exactly), pixels; None where none fits.
 
     cut: bool [H, W], the picture's main object, at which most drags begin, unless the mask holds all of it; stiff:
-    share of pictures in which it is stiffer than the rest; loose: share of masks that are painted, not derived."""
+    share of pictures in which it is stiffer than the rest; painted: whether the mask is painted, and not derived."""
     cut = cut if cut is not None and cut.any() else None
-    painted = loose > 0 and rng.random() < loose
     drags, pins = _drags(rng, height, width, cut, 0.7 if painted else 0.3)
     mask = derived_mask(np.concatenate([drags, np.tile(pins, 2)]), height, width)
     if painted:
@@ -71,15 +70,14 @@ def _drags(rng: np.random.Generator, height: int, width: int, cut: Array | None,
         return np.clip(point, low, high)
 
     handle = np.array([width * rng.uniform(0.1, 0.9), height * rng.uniform(0.1, 0.9)])
-    held = cut is not None and rng.random() < 0.8
-    if held and cut is not None:
+    places = np.argwhere(cut)[:, ::-1] + 0.5 if cut is not None and rng.random() < 0.8 else None
+    if places is not None:
         # as often at an end of it as anywhere
-        places = _places(cut)
         some = places[rng.integers(len(places), size=6 if rng.random() < 0.5 else 1)]
         handle = some[np.hypot(*(some - places.mean(0)).T).argmax()]
     has_pins = rng.random() < pinned
     pivot = None
-    if held and cut is not None and has_pins and rng.random() < 0.5:
+    if places is not None and has_pins and rng.random() < 0.5:
         away = np.hypot(*(places - handle).T)
         joints = places[(away > 0.12 * side) & (away < 0.55 * side)]
         pivot = joints[rng.integers(len(joints))] if len(joints) else None
@@ -107,12 +105,6 @@ def _drags(rng: np.random.Generator, height: int, width: int, cut: Array | None,
             if all(np.hypot(*(pin - d[2:])) > 0.08 * side for d in drags):
                 pins.append(np.floor(pin) + 0.5)
     return np.array(drags, np.float32), np.array(pins, np.float32).reshape(-1, 2)
-
-
-def _places(cut: Array) -> Array:
-    """The centres of an object's pixels (bool [H, W]): [N, 2]."""
-    ys, xs = np.nonzero(cut)
-    return np.stack([xs, ys], 1) + 0.5
 
 
 def _painted(rng: np.random.Generator, drags: Array, pins: Array, derived: Array, cut: Array | None) -> Array:
