@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from conftest import AUTOENCODER, DRAG, FIELD
+import sys
+from pathlib import Path
 
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import AUTOENCODER, DRAG, FIELD, picture
+
+from tug.__main__ import main
 from tug.autoencoder import DECODER_REACH, Decoder, Encoder
 from tug.fieldnet import FieldNet, Fields
 from tug.stage_autoencoder import AutoencoderStage, AutoencoderStageConfig
@@ -50,6 +56,28 @@ def test_warm_start_takes_the_averaged_weights(album, tmp_path) -> None:
     stage = _field_stage(album)
     train(stage, TrainConfig(steps=0, workers=0), tmp_path / "second", warm=tmp_path / "first" / "state.pt")
     assert _same(ema, stage.networks)
+
+
+def test_another_seed_draws_other_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "tiny.toml"
+    config.write_text(
+        "[train]\nsteps = 1\nlog_every = 1\nworkers = 0\n"
+        "[stage]\nbatch = 2\nsizes = [[32, 32]]\nreal = 0.0\n"
+        "[network]\nchannels = [8, 8, 16]\nblocks = [0, 1, 1]\n"
+    )
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos" / "one.png"), picture(0))
+    weights = tmp_path / "first" / "field" / "state.pt"
+
+    def figures(runs: str, seed: int) -> str:
+        given = ["--config", config, "--data", tmp_path, "--runs", tmp_path / runs, "--seed", seed]
+        warm = ["--warm", weights] if weights.exists() else []
+        monkeypatch.setattr(sys, "argv", [str(word) for word in ["tug", "train-field", *given, *warm]])
+        main()
+        return (tmp_path / runs / "field" / "log.txt").read_text().partition("loss")[2]
+
+    figures("first", 0)
+    assert figures("again", 1) == figures("same", 1) != figures("other", 2)
 
 
 def test_a_tear_costs_more_than_the_same_error_everywhere() -> None:

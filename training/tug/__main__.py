@@ -17,6 +17,7 @@ from .trainer import TrainConfig
 
 T = TypeVar("T")
 
+OVERRIDES = ("steps", "rate", "minutes", "seed")
 SMOKE_PHOTOS = 240  # outlines of all of them would take most of the ten minutes
 
 
@@ -36,10 +37,10 @@ class Plan:
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    """The stage's configuration; `--steps`, `--rate`, `--minutes` and `--batch` have the last word."""
+    """The stage's configuration; `--steps`, `--rate`, `--minutes`, `--seed` and `--batch` have the last word."""
     tables = read_config(args.config)
     train = build(TrainConfig, tables.get("train", {}), f"{args.config} [train]")
-    given = {key: getattr(args, key) for key in ("steps", "rate", "minutes") if getattr(args, key) is not None}
+    given = {key: getattr(args, key) for key in OVERRIDES if getattr(args, key) is not None}
     if args.batch is not None:
         tables.setdefault("stage", {})["batch"] = args.batch
     return Plan(dataclasses.replace(train, **given), tables, args.config)
@@ -59,7 +60,7 @@ def _train_field(args: argparse.Namespace, name: str = "field") -> None:
     if config.real > 0 and (args.data / "videos").is_dir():
         add_frames(album, args.data)
         pairs = training_pairs(args.data / "videos", args.runs / "cache")
-    stage = FieldStage(album, config, plan.network(FieldConfig), pairs=pairs, name=name)
+    stage = FieldStage(album, config, plan.network(FieldConfig), plan.train.seed, pairs, name)
     begin = args.runs / BEGIN_AS[name] / "state.pt" if name in BEGIN_AS else None
     train(stage, plan.train, args.runs / name, args.warm or begin)
 
@@ -77,7 +78,8 @@ def _train_autoencoder(args: argparse.Namespace) -> None:
 
     plan = _plan(args)
     album = load_album(args.data, args.runs / "cache", args.photos, salient=args.salient)
-    stage = AutoencoderStage(album, plan.stage(AutoencoderStageConfig), plan.network(AutoencoderConfig), Features())
+    config, network = plan.stage(AutoencoderStageConfig), plan.network(AutoencoderConfig)
+    stage = AutoencoderStage(album, config, network, Features(), plan.train.seed)
     train(stage, plan.train, args.runs / "ae", args.warm)
 
 
@@ -113,7 +115,8 @@ def _train_drag(args: argparse.Namespace) -> None:
     album = load_album(args.data, args.runs / "cache", args.photos, salient=args.salient)
     trained = load_runs(args.runs)
     frozen = (trained["field"], trained["encoder"], trained["decoder"])
-    stage = DragStage(album, plan.stage(DragStageConfig), plan.network(DragConfig), frozen, Features())
+    config, network = plan.stage(DragStageConfig), plan.network(DragConfig)
+    stage = DragStage(album, config, network, frozen, Features(), plan.train.seed)
     train(stage, plan.train, args.runs / "drag", args.warm)
 
 
@@ -131,7 +134,8 @@ def _train_restore(args: argparse.Namespace) -> None:
     trained = load_runs(args.runs)
     if args.warm is not None:
         load_weights(trained, args.warm)
-    stage = RestoreStage(photos, plan.stage(RestoreStageConfig), network, trained["encoder"], Features())
+    config = plan.stage(RestoreStageConfig)
+    stage = RestoreStage(photos, config, network, trained["encoder"], Features(), plan.train.seed)
     train(stage, plan.train, args.runs / "restore", args.warm)
 
 
@@ -147,7 +151,15 @@ def _smoke(args: argparse.Namespace) -> None:
     for name, run in stages.items():
         config = CONFIGS / f"smoke-{name}.toml"
         minutes = None if args.minutes is None else args.minutes / 5
-        rest = {"steps": args.steps, "salient": None, "rate": None, "batch": None, "minutes": minutes, "warm": None}
+        rest = {
+            "steps": args.steps,
+            "salient": None,
+            "rate": None,
+            "batch": None,
+            "minutes": minutes,
+            "seed": None,
+            "warm": None,
+        }
         run(argparse.Namespace(data=args.data, runs=args.runs, config=config, photos=SMOKE_PHOTOS, **rest))
         if name == "autoencoder":
             _normalise(argparse.Namespace(data=args.data, runs=args.runs))
@@ -171,6 +183,9 @@ def main() -> None:
         command.add_argument("--batch", type=int)
         command.add_argument("--rate", type=float)
         command.add_argument("--minutes", type=float)
+        command.add_argument(
+            "--seed", type=int, help="another one draws other cases, for a run that goes on from a state"
+        )
         command.set_defaults(run=run)
 
     stage("field", _train_field)
