@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from . import heldout, layers
-from .drags import sample_drags
+from .drags import exact_drags, sample_drags
 from .masks import derived_mask, loose_mask, window
 from .motions import Array, folds, grid, invert, random_motion, random_region, region_of, warp
 from .pulls import pull
@@ -112,7 +112,7 @@ def synthetic_case(
     in_place: float = 0.5,
     painted: float = 0.0,
     pulls: float = 0.0,
-    limbs: float = 0.0,
+    parts: float = 0.0,
     stiff: float = 0.0,
     loose: float = 0.0,
 ) -> Case:
@@ -121,10 +121,10 @@ def synthetic_case(
     cut: the photo's main object, bool [h, w], if known; other, other_cut: a second photo whose object may be pasted
     over this one; pulls: share of drags that take their surroundings along (see `pulls`); in_place: share of
     deformations in place against objects moved over a still background, in the others; painted: share of the moved
-    objects that leave the untouched photo, the place behind them painted in (see `layers`); limbs: share of the objects
-    of which only a limb moves; stiff: share of the pulls in which the main object is stiffer than the rest; loose:
-    share of the pulls whose mask is painted, and, where there are any pulls, of the moved objects too: the others' is
-    derived from the drags, where that holds what changes.
+    objects that leave the untouched photo, the place behind them painted in (see `layers`); parts: share of the moved
+    objects that move as they are dragged, held where they are not; stiff: share of the pulls in which the main object
+    is stiffer than the rest; loose: share of the pulls whose mask is painted, and, where there are any pulls, of the
+    moved objects too: the others' is derived from the drags, where that holds what changes.
     """
     height, width = size or photo.shape[:2]
     box = layers.random_crop(rng, photo.shape[:2], height, width)
@@ -139,9 +139,9 @@ def synthetic_case(
         elif rng.random() < in_place:
             case = deform_in_place(rng, source, own)
         else:
-            parts = layers.moved_object(rng, source, own, other, other_cut, painted, limbs)
+            pair = layers.moved_object(rng, source, own, other, other_cut, painted, parts)
             derived = pulls > 0 and rng.random() >= loose
-            case = None if parts is None else _layer_case(rng, *parts, layers.what_changes(*parts), PINNED, derived)
+            case = None if pair is None else _layer_case(rng, pair, layers.what_changes(pair), PINNED, derived)
         if case is not None:
             return case
     return _still(source)
@@ -152,7 +152,10 @@ def _layer_case(
 ) -> Case | None:
     """derived: whether the mask is the one that the engine derives from the drags, where that holds what changes."""
     mask = loose_mask(rng, core, spread=(0.02, 0.25))
-    drags = sample_drags(rng, pair.field, pair.moving, mask, pinned)
+    if pair.drags is None or pair.pins is None:
+        drags = sample_drags(rng, pair.field, pair.moving, mask, pinned)
+    else:
+        drags = exact_drags(rng, pair.field, pair.drags, pair.pins, (pair.moving > 0.5) & (mask > 0.5))
     if drags is None:
         return None
     if derived:

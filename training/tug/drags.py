@@ -68,3 +68,25 @@ def _pins(rng: np.random.Generator, field: Array, moving: Array, mask: Array, ch
         if all(np.hypot(*(point - drag[2:])) > apart for drag in chosen + pins):
             pins.append(np.concatenate([point, point]))
     return pins
+
+
+def exact_drags(
+    rng: np.random.Generator, field: Array, wished: Array, pins: Array, moving: Array | None = None
+) -> Array | None:
+    """Drags [N, 4] with the targets of `wished` [N, 4] that a backward field [H, W, 2] fulfils exactly, and those of
+    the pins [M, 2] that really stay; None where nothing is dragged far enough. moving: bool [H, W], where targets and
+    pins may lie."""
+    height, width = field.shape[:2]
+    places = np.floor(wished[:, 2:]).astype(int)
+    moves = np.array([field[y, x] for x, y in places], np.float32).reshape(-1, 2)
+    targets = places.astype(np.float32) + 0.5
+    drags = np.concatenate([targets + moves, targets], 1)
+    fits = ((drags[:, :2] >= 0) & (drags[:, :2] < [width, height])).all(1)
+    if moving is not None:
+        fits &= np.array([moving[y, x] for x, y in places], bool).reshape(-1)
+        pins = np.array([p for p in pins if moving[int(p[1]), int(p[0])]], np.float32).reshape(-1, 2)
+    if np.hypot(*moves[fits].T).max(initial=0) < max(1.5, 0.015 * min(height, width)):
+        return None
+    still = [p for p in pins if np.hypot(*field[int(p[1]), int(p[0])]) < 0.3]
+    drags = np.concatenate([drags[fits], np.tile(np.array(still, np.float32).reshape(-1, 2), 2)])
+    return drags[rng.permutation(len(drags))].astype(np.float32)

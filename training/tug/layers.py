@@ -7,20 +7,22 @@ out of the untouched photo, and the target's uncovered part is painted in: the s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from .limbs import Limb, find_limb, limb_motion
 from .motions import FURTHEST, Array, Region, grid, invert, random_motion, random_region, region_of, warp
+from .parts import part_motion
 
 
 @dataclass
 class Pair:
     """source, target uint8 [H, W, 3]; field [H, W, 2] backward; forward [H, W, 2]: where each source place goes;
     visible [H, W]; moving [H, W]: the object in the target; touched [H, W]: everything that moves or is uncovered;
-    real: whether what is uncovered is a photograph's."""
+    drags [N, 4], pins [M, 2]: what it was made of, as far as it is known; real: whether what is uncovered is a
+    photograph's."""
 
     source: Array
     target: Array
@@ -29,6 +31,8 @@ class Pair:
     visible: Array
     moving: Array
     touched: Array
+    drags: Array | None = None
+    pins: Array | None = None
     real: bool = True
 
 
@@ -134,14 +138,6 @@ def _object_motion(rng: np.random.Generator, x: Array, cut: Array) -> Array:
     return field * min(1.0, limit / (peak + 1e-6)) if peak > limit else field
 
 
-def _motion(rng: np.random.Generator, x: Array, cut: Array, limb: Limb | None) -> tuple[Array, tuple[Array, Array]]:
-    """What moves, the object or its limb, bool [H, W], and its fields, backward and forward."""
-    if limb is not None:
-        return limb.mask, limb_motion(rng, x, limb)
-    field = _object_motion(rng, x, cut)
-    return cut, (field, invert(field))
-
-
 def moved_object(
     rng: np.random.Generator,
     ground: Array,
@@ -149,26 +145,24 @@ def moved_object(
     other: Array | None,
     other_cut: Array | None,
     painted: float = 0.0,
-    limbs: float = 0.0,
-) -> tuple[Pair] | None:
+    parts: float = 0.0,
+) -> Pair | None:
     """One object moved over `ground` [H, W, 3]: the photo's own (taken out of the untouched photo; or grown over
     itself, or the same in reverse, so that the photo is the target), or another photo's, pasted.
 
-    painted: share of the photo's own objects that are taken out, which leaves a hole that is painted in; limbs: share
-    of the objects of which only a limb moves, if they have any (`limbs`)."""
+    painted: share of the photo's own objects that are taken out, which leaves a hole that is painted in; parts: share
+    of the objects that move as they are dragged, held where they are not (`parts`), and not as a whole at random."""
     height, width = ground.shape[:2]
     x = grid(height, width)
-    in_part = limbs > 0 and rng.random() < limbs
+    in_part = parts > 0 and rng.random() < parts
     if own is not None and own.sum() > 100:
         pair = None
         if rng.random() < painted:
-            limb = find_limb(rng, own) if in_part else None
-            cut, fields = _motion(rng, x, own, limb)
-            pair = _own_moved(rng, ground, cut, *fields)
+            pair = _moved(rng, x, own, in_part, lambda *motion: _own_moved(rng, ground, own, *motion))
         elif rng.random() < 0.4:
             pair = _own_object(rng, x, ground, own)
         if pair is not None:
-            return (pair,)
+            return pair
     image, cut = ground, None
     if other is not None and other_cut is not None and rng.random() < 0.85:
         placed = _place(rng, other, other_cut, height, width)
@@ -183,30 +177,51 @@ def moved_object(
     if cut.sum() < 60:
         return None
     image = _matched(rng, image, cut, ground)
-    limb = find_limb(rng, cut) if in_part else None
-    if limb is not None:
-        # the rest of the object is part of the ground that the limb moves over
-        ground = _over(image, _feathered(rng, cut & ~limb.mask), ground)
-    cut, (field, forward) = _motion(rng, x, cut, limb)
+    return _moved(rng, x, cut, in_part, lambda *motion: _pasted(rng, ground, image, cut, *motion))
+
+
+def _moved(
+    rng: np.random.Generator, x: Array, cut: Array, in_part: bool, make: Callable[[Array, Array], Pair | None]
+) -> Pair | None:
+    """The pair that `make` makes of the object's backward and forward field."""
+    if not in_part:
+        field = _object_motion(rng, x, cut)
+        return make(field, invert(field))
+    motion = part_motion(rng, cut)
+    if motion is None:
+        return None
+    field, forward, drags, pins = motion
+    pair = make(field, forward)
+    if pair is not None:
+        pair.drags, pair.pins = drags, pins
+    return pair
+
+
+def _pasted(rng: np.random.Generator, ground: Array, image: Array, cut: Array, field: Array, forward: Array) -> Pair:
+    """The object in `image` over the ground, before and after."""
     alpha = _feathered(rng, cut)
     source = _over(image, alpha, ground)
-    alpha_after = warp(alpha, field, cv2.BORDER_CONSTANT)
-    target = _over(warp(image, field), alpha_after, ground)
-    return (_pair(source, target, field, forward, alpha, alpha_after),)
+    after = warp(alpha, field, cv2.BORDER_CONSTANT)
+    target = _over(warp(image, field), after, ground)
+    return _pair(source, target, field, forward, alpha, after)
 
 
 def _own_moved(rng: np.random.Generator, photo: Array, cut: Array, field: Array, forward: Array) -> Pair | None:
-    """The photo's own object, or its limb, moves and the photo is the source as it is; behind it, the rim is painted
-    inwards."""
-    alpha = _feathered(rng, cut)
+    """The photo's own object moves and the photo is the source as it is; behind it, the rim is painted inwards."""
+    # what blends with its surroundings along the outline goes with it
+    grown = cv2.dilate(cut.astype(np.uint8), np.ones((3, 3), np.uint8))
+    alpha = _feathered(rng, cv2.dilate(grown, np.ones((3, 3), np.uint8)) > 0)
     after = warp(alpha, field, cv2.BORDER_CONSTANT)
     if (after > 0.5).sum() < 0.3 * cut.sum():
         return None
-    wide = cv2.dilate(cut.astype(np.uint8), np.ones((5, 5), np.uint8))
+    wide = cv2.dilate(grown, np.ones((3, 3), np.uint8))
     ground = cv2.inpaint(np.ascontiguousarray(photo), wide, 3, cv2.INPAINT_TELEA)
     # what the motion leaves in place keeps the photo's own pixels
-    target = _over(warp(photo, field), after, np.where(wide[..., None] > 0, ground, photo))
-    pair = _pair(photo, target, field, forward, np.maximum(alpha, wide * (alpha > 0.02)), after)
+    left = cv2.dilate(
+        (grown * (np.hypot(forward[..., 0], forward[..., 1]) > 0.3)).astype(np.uint8), np.ones((3, 3), np.uint8)
+    )
+    target = _over(warp(photo, field), after, np.where(left[..., None] > 0, ground, photo))
+    pair = _pair(photo, target, field, forward, alpha, after)
     pair.real = False
     return pair
 

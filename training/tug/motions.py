@@ -20,7 +20,7 @@ import numpy as np
 
 Array = np.ndarray
 
-FURTHEST = 0.35  # of the canvas's side: how far a thing or a limb is moved
+FURTHEST = 0.35  # of the canvas's side: how far a thing is moved
 
 
 @dataclass(frozen=True)

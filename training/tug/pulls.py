@@ -11,6 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .drags import exact_drags
 from .masks import derived_mask, loose_mask
 from .motions import Array, folds, grid, invert, rotate
 
@@ -30,7 +31,7 @@ def pull(
     cut: bool [H, W], the picture's main object, at which most drags begin, unless the mask holds all of it; stiff:
     share of pictures in which it is stiffer than the rest; painted: whether the mask is painted, and not derived."""
     cut = cut if cut is not None and cut.any() else None
-    drags, pins = _drags(rng, height, width, cut, 0.7 if painted else 0.3)
+    drags, pins = wished_drags(rng, height, width, cut, 0.7 if painted else 0.3)
     mask = derived_mask(np.concatenate([drags, np.tile(pins, 2)]), height, width)
     if painted:
         mask = _painted(rng, drags, pins, mask, cut)
@@ -38,7 +39,7 @@ def pull(
     if painted and whole and len(drags) > 1:
         return None
     if stiff > 0 and cut is not None and rng.random() < stiff:
-        forward = _unfolded(stiff_field(rng, drags, pins, mask, cut))
+        forward = _unfolded(stiff_field(rng, drags, pins, mask < 0.5, cut))
         field = None if forward is None else invert(forward).astype(np.float32)
     elif whole and rng.random() < 0.8:
         return None
@@ -47,19 +48,13 @@ def pull(
     field = None if field is None else _unfolded(field)
     if field is None:
         return None
-    targets = np.floor(drags[:, 2:]).astype(int)
-    moves = np.array([field[y, x] for x, y in targets], np.float32).reshape(-1, 2)
-    if np.hypot(*moves.T).max(initial=0) < max(1.5, 0.015 * min(height, width)):
-        return None
-    targets = targets.astype(np.float32) + 0.5
-    exact = np.concatenate([targets + moves, targets], 1)
-    inside = ((exact[:, :2] >= 0) & (exact[:, :2] < [width, height])).all(1)
-    still = [p for p in pins if np.hypot(*field[int(p[1]), int(p[0])]) < 0.3]
-    exact = np.concatenate([exact[inside], np.tile(np.array(still, np.float32).reshape(-1, 2), 2)])
-    return None if not inside.any() else (field, mask, exact[rng.permutation(len(exact))].astype(np.float32))
+    exact = exact_drags(rng, field, drags, pins)
+    return None if exact is None else (field, mask, exact)
 
 
-def _drags(rng: np.random.Generator, height: int, width: int, cut: Array | None, pinned: float) -> tuple[Array, Array]:
+def wished_drags(
+    rng: np.random.Generator, height: int, width: int, cut: Array | None, pinned: float
+) -> tuple[Array, Array]:
     """Drags [N, 4] wished for, mostly one, further ones beside it, and pins [M, 2]; all inside the picture.
 
     pinned: share with pins; half of these, where there is an object, turn it about one."""
@@ -166,27 +161,36 @@ def _unfolded(field: Array) -> Array | None:
     return None
 
 
-def stiff_field(rng: np.random.Generator, drags: Array, pins: Array, mask: Array, cut: Array) -> Array:
-    """Forward field [H, W, 2]: still outside the mask, as dragged at the handles and still at the pins, elsewhere that
-    of a rubber sheet, as rigid as possible, that is many times stiffer where the object is (bool [H, W])."""
-    height, width = mask.shape
+def stiff_field(
+    rng: np.random.Generator, drags: Array, pins: Array, still: Array, cut: Array, alone: bool = False
+) -> Array:
+    """Forward field [H, W, 2]: none where `still` (bool [H, W]), as dragged at the handles and none at the pins,
+    elsewhere that of a rubber sheet, as rigid as possible, that is many times stiffer where the object is (bool [H,
+    W]). alone: the object comes off what is around it, which is never still and only carries the field on."""
+    height, width = cut.shape
     side = min(height, width)
     firm, stiffness = side * rng.uniform(0.02, 0.05), np.exp(rng.uniform(*np.log(STIFFER)))
+    stiffness = STIFFER[1] if alone else stiffness
     hold = np.exp(
         np.log(stiffness) * cv2.GaussianBlur(cut.astype(np.float32), (0, 0), side * rng.uniform(0.004, 0.015))
     )
     h, w = (max(2, round(LATTICE * length / max(height, width))) for length in (height, width))
     cell = np.float32([width / w, height / h])
     x = grid(h, w) * cell
-    still = cv2.resize(mask, (w, h), interpolation=cv2.INTER_AREA) < 0.5
+
+    def share(where: Array) -> Array:
+        return cv2.resize(where.astype(np.float32), (w, h), interpolation=cv2.INTER_AREA)
+
+    rests = share(still) > (np.maximum(0.02, 0.5 * share(cut)) if alone else 0.5)
     held = []
     for point, move in [*((d[:2], d[2:] - d[:2]) for d in drags), *((p, 0 * p) for p in pins)]:
         away = x - point
         distance = np.hypot(away[..., 0], away[..., 1])
         held.append((distance <= max(firm, distance.min()), away, move))
-    field = _sheet(cv2.resize(hold, (w, h), interpolation=cv2.INTER_AREA), still, held, cell)
+    field = _sheet(share(hold), rests, held, cell)
     field = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR)
-    return cv2.GaussianBlur(field, (0, 0), side * rng.uniform(0.006, 0.02)) * mask[..., None]
+    field = cv2.GaussianBlur(field, (0, 0), side * rng.uniform(0.006, 0.02))
+    return field if alone else field * ~still[..., None]
 
 
 def _sheet(hold: Array, still: Array, held: list[tuple[Array, Array, Array]], cell: Array) -> Array:

@@ -27,8 +27,8 @@ class FieldStageConfig:
     """batch: cases a step; sizes: net sizes (H, W) drawn a step; in_place: share of deformations in place; painted:
     share of a photo's own objects that leave it untouched; pulls: share of drags that take their surroundings along,
     before all others are drawn; stiff: share of these in which the main object is stiffer than the rest; loose: share
-    of these, and with any of the moved objects, whose mask is painted and not derived; limbs: share of moved objects of
-    which only a limb moves; real: share of pairs of video frames, if there are any."""
+    of these, and with any of the moved objects, whose mask is painted and not derived; parts: share of moved objects
+    that move as they are dragged, held where they are not; real: share of pairs of video frames, if there are any."""
 
     batch: int = 16
     sizes: tuple[tuple[int, int], ...] = ((96, 96), (80, 112), (112, 80), (128, 128))
@@ -37,7 +37,7 @@ class FieldStageConfig:
     pulls: float = 0.0
     stiff: float = 0.0
     loose: float = 0.0
-    limbs: float = 0.0
+    parts: float = 0.0
     real: float = 0.15
     max_drags: int = 12
 
@@ -50,7 +50,7 @@ def draw_case(
     in_place: float,
     painted: float = 0.0,
     pulls: float = 0.0,
-    limbs: float = 0.0,
+    parts: float = 0.0,
     stiff: float = 0.0,
     loose: float = 0.0,
 ) -> Case:
@@ -67,7 +67,7 @@ def draw_case(
         in_place,
         painted,
         pulls,
-        limbs,
+        parts,
         stiff,
         loose,
     )
@@ -178,7 +178,7 @@ class FieldStage:
             if case is not None:
                 return case
         config = self.config
-        shares = (config.in_place, config.painted, config.pulls, config.limbs, config.stiff, config.loose)
+        shares = (config.in_place, config.painted, config.pulls, config.parts, config.stiff, config.loose)
         return draw_case(rng, self.album, self.pasteable, size, *shares)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:

@@ -1,0 +1,59 @@
+"""Parts that move over what lies behind them: a tail about its root, an arm, a lamp, the hand of a clock.
+
+The thing is a sheet as rigid as possible (`pulls`) that is dragged, still at its pins and beyond a reach around the
+drags; what lies behind it stays, and is covered here and uncovered there (`layers`). So the motion is what the drags
+ask of the thing, and not one of many that would fit them. Pixels of the canvas.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .motions import Array, folds, grid, invert
+from .pulls import stiff_field, wished_drags
+
+REACH = (0.08, 0.7)  # of the canvas's side: how far from the ends of the drags the thing is free
+PINNED = 0.7
+STEPS = 40  # of the inversion: a turn by a radian takes that many
+NARROW = 30  # pixels: the smallest part
+
+
+def part_motion(rng: np.random.Generator, cut: Array) -> tuple[Array, Array, Array, Array] | None:
+    """(backward field [H, W, 2], forward field, drags [N, 4] wished for, pins [M, 2]) of the thing with the outline
+    `cut`, bool [H, W]; outside it the fields go on smoothly and mean nothing. None where the drags fit it ill."""
+    height, width = cut.shape
+    side = min(height, width)
+    drags, pins = wished_drags(rng, height, width, cut, PINNED)
+    drags, pins = drags[_on(cut, drags)], pins[_on(cut, pins)]
+    if not len(drags):
+        return None
+    ends = np.concatenate([drags[:, :2], pins])
+    reach = side * float(np.exp(rng.uniform(*np.log(REACH))))
+    x = grid(height, width)
+    near = cut & (np.min([np.hypot(*(x - end).transpose(2, 0, 1)) for end in ends], 0) < reach)
+    _, labels = cv2.connectedComponents(near.astype(np.uint8), connectivity=4)
+    free = near & np.isin(labels, [labels[int(y), int(x)] for x, y in drags[:, :2]])
+    if free.sum() < NARROW:
+        return None
+    for _ in range(3):
+        forward = stiff_field(rng, drags, pins, cut & ~free, cut, alone=True)
+        backward = invert(forward, STEPS)
+        there = cv2.remap(forward, *(x + backward - 0.5).transpose(2, 0, 1), cv2.INTER_LINEAR)
+        if not folds(forward) and np.hypot(*(there + backward)[_landed(cut, backward)].T).max(initial=0) < 1:
+            return backward.astype(np.float32), forward, drags, pins
+        drags = drags.copy()
+        drags[:, 2:] += 0.4 * (drags[:, :2] - drags[:, 2:])
+    return None
+
+
+def _on(cut: Array, points: Array) -> Array:
+    """bool [N]: which of points [N, 2 or more] lie on the thing."""
+    x, y = np.floor(points[:, :2]).astype(int).T
+    return cut[np.clip(y, 0, cut.shape[0] - 1), np.clip(x, 0, cut.shape[1] - 1)]
+
+
+def _landed(cut: Array, backward: Array) -> Array:
+    """bool [H, W]: where the thing is after a backward field."""
+    where = grid(*cut.shape) - 0.5 + backward
+    return cv2.remap(cut.astype(np.float32), where[..., 0], where[..., 1], cv2.INTER_LINEAR) > 0.5
