@@ -173,6 +173,21 @@ def test_a_part_goes_where_it_is_dragged_and_keeps_its_shape(seed: int) -> None:
     assert low > 0.5 and abs(middle - 1) < 0.05 and high < 1.8
 
 
+def test_what_hangs_on_a_part_goes_along_and_the_rest_of_the_thing_stays() -> None:
+    cut = _lollipop()
+    moved = []
+    for seed in range(300):
+        motion = part_motion(np.random.default_rng(seed), cut)
+        if motion is None or len(motion[3]) or not (65 < motion[2][:, 0]).all():
+            continue  # pins hold more than the rest does; these are dragged by the stick
+        lengths = np.hypot(*np.moveaxis(motion[1], -1, 0))
+        moved.append((lengths[48, 88], lengths[48, int(motion[2][:, 0].max())], lengths[48, 24]))
+    tip, stick, disk = np.array(moved).T
+    assert len(moved) > 20
+    assert (tip > 0.5 * stick).all()
+    assert (disk < 1).mean() > 0.4  # the others' reach holds all of it
+
+
 @pytest.mark.parametrize("painted", [0.0, 1.0])
 @pytest.mark.parametrize("seed", range(8))
 def test_a_case_of_a_part_is_exact(seed: int, painted: float) -> None:

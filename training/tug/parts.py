@@ -1,8 +1,9 @@
 """Parts that move over what lies behind them: a tail about its root, an arm, a lamp, the hand of a clock.
 
-The thing is a sheet as rigid as possible (`pulls`) that is dragged, still at its pins and beyond a reach around the
-drags; what lies behind it stays, and is covered here and uncovered there (`layers`). So the motion is what the drags
-ask of the thing, and not one of many that would fit them. Pixels of the canvas.
+The thing is a sheet as rigid as possible (`pulls`) that is dragged. It is still at its pins and where, beyond a reach
+around the drags, the rest of it begins; what hangs on at the far side goes along. What lies behind it stays, and is
+covered here and uncovered there (`layers`). So the motion is what the drags ask of the thing, and not one of many that
+would fit them. Pixels of the canvas.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def part_motion(rng: np.random.Generator, cut: Array) -> tuple[Array, Array, Arr
     free = near & np.isin(labels, [labels[int(y), int(x)] for x, y in drags[:, :2]])
     if free.sum() < NARROW:
         return None
+    free |= _beyond(cut & ~free)
     for _ in range(3):
         forward = stiff_field(rng, drags, pins, cut & ~free, cut, alone=True)
         backward = invert(forward, STEPS)
@@ -45,6 +47,13 @@ def part_motion(rng: np.random.Generator, cut: Array) -> tuple[Array, Array, Arr
         drags = drags.copy()
         drags[:, 2:] += 0.4 * (drags[:, :2] - drags[:, 2:])
     return None
+
+
+def _beyond(rest: Array) -> Array:
+    """Of what is not free, bool [H, W], all but its largest piece: the tip of a tail goes with the tail."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(rest.astype(np.uint8), connectivity=4)
+    sizes = stats[:, cv2.CC_STAT_AREA]
+    return rest & (labels != 1 + int(sizes[1:].argmax())) if count > 2 else np.zeros_like(rest)
 
 
 def _on(cut: Array, points: Array) -> Array:
