@@ -208,7 +208,7 @@ def _pasted(rng: np.random.Generator, ground: Array, image: Array, cut: Array, f
 
 def _own_moved(rng: np.random.Generator, photo: Array, cut: Array, field: Array, forward: Array) -> Pair | None:
     """The photo's own object moves and the photo is the source as it is; behind it, the rim is painted inwards."""
-    # what blends with its surroundings along the outline goes with it
+    # what blends with its surroundings along the outline goes with it, a pixel wide (`_feathered` takes one off)
     grown = cv2.dilate(cut.astype(np.uint8), np.ones((3, 3), np.uint8))
     alpha = _feathered(rng, cv2.dilate(grown, np.ones((3, 3), np.uint8)) > 0)
     after = warp(alpha, field, cv2.BORDER_CONSTANT)
