@@ -18,6 +18,7 @@ from tug.stage_autoencoder import AutoencoderStage, AutoencoderStageConfig
 from tug.stage_drag import DragStage, DragStageConfig
 from tug.stage_field import FieldStage, FieldStageConfig, field_loss
 from tug.trainer import TrainConfig, learning_rate, train
+from tug.weights import between, load_weights
 
 
 def _field_stage(album) -> FieldStage:
@@ -56,6 +57,24 @@ def test_warm_start_takes_the_averaged_weights(album, tmp_path) -> None:
     stage = _field_stage(album)
     train(stage, TrainConfig(steps=0, workers=0), tmp_path / "second", warm=tmp_path / "first" / "state.pt")
     assert _same(ema, stage.networks)
+
+
+def test_weights_between_two_checkpoints_are_found_by_the_command(
+    album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = train(_field_stage(album), TrainConfig(steps=1, workers=0), tmp_path / "first")
+    second = train(_field_stage(album), TrainConfig(steps=3, workers=0), tmp_path / "second")
+    files = [tmp_path / "first" / "state.pt", tmp_path / "second" / "state.pt", tmp_path / "between.pt"]
+    monkeypatch.setattr(sys, "argv", [str(word) for word in ["tug", "between", *files, "--share", 0.25]])
+    main()
+    stage = _field_stage(album)
+    load_weights(stage.networks, files[2])
+    for mine, one, other in zip(*(each.state_dict().values() for each in (stage.networks, first, second)), strict=True):
+        assert torch.allclose(mine, 0.75 * one + 0.25 * other, atol=1e-6)
+    assert not _same(stage.networks, first)
+    torch.save({"field.other": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(KeyError, match="not of the same networks"):
+        between(files[0], tmp_path / "other.pt", 0.5)
 
 
 def test_another_seed_draws_other_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

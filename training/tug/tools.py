@@ -1,4 +1,5 @@
-"""Commands beside training and evaluation: contact sheets of pairs, parcels of data and of checkpoints."""
+"""Commands beside training and evaluation: contact sheets of pairs, parcels of data and of checkpoints, weights
+between those of two."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from .packing import PIECE, join, pack_data, split
 from .sheets import pair_row, write_sheets
+from .weights import between, save
 
 
 def _sheet(args: argparse.Namespace) -> None:
@@ -66,7 +68,7 @@ def _pack(args: argparse.Namespace) -> None:
 
 
 def register(commands: argparse._SubParsersAction) -> None:
-    """Adds `sheet`, `pack-data`, `split` and `join` to the command line."""
+    """Adds `sheet`, `pack-data`, `split`, `join` and `between` to the command line."""
     data = Path("../../shared/data")
     sheet = commands.add_parser("sheet", help="contact sheets of pairs with drags and mask drawn in")
     sheet.add_argument("kind", choices=("synthetic", "heldout", "video", "user"))
@@ -94,3 +96,10 @@ def register(commands: argparse._SubParsersAction) -> None:
     whole.add_argument("manifest", type=Path)
     whole.add_argument("out", type=Path)
     whole.set_defaults(run=lambda args: join(args.manifest, args.out))
+
+    mean = commands.add_parser("between", help="weights between those of two checkpoints, for --warm or the export")
+    mean.add_argument("one", type=Path)
+    mean.add_argument("other", type=Path)
+    mean.add_argument("out", type=Path)
+    mean.add_argument("--share", type=float, default=0.5, help="how far from the one to the other, 0 to 1")
+    mean.set_defaults(run=lambda args: save(args.out, between(args.one, args.other, args.share)))

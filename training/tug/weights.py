@@ -51,6 +51,16 @@ def read(path: Path) -> dict[str, Tensor]:
     return weights
 
 
+def between(one: Path, other: Path, share: float) -> dict[str, Tensor]:
+    """The weights that lie `share` of the way from those of `one` to those of `other` (`read`), which must be the same
+    networks'. What is no floating-point number is taken from `one`."""
+    first, second = read(one), read(other)
+    odd = sorted(set(first) ^ set(second)) or [key for key in first if first[key].shape != second[key].shape]
+    if odd:
+        raise KeyError(f"{one} and {other} are not of the same networks: {', '.join(odd[:3])}")
+    return {key: value.lerp(second[key], share) if value.is_floating_point() else value for key, value in first.items()}
+
+
 def load_weights(networks: nn.ModuleDict, path: Path) -> list[str]:
     """Loads every network of `networks` that `path` has and leaves the others; returns the names of those loaded. One
     that begins as another (`BEGIN_AS`) takes that one's weights where `path` has none of its own; what a layer takes in
