@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-Array = np.ndarray
+from .motions import Array, rotate
 
 COUNTS = [1, 2, 3, 4, 5, 6, 8, 12, 20]
 COUNT_WEIGHTS = np.array([0.36, 0.24, 0.14, 0.08, 0.05, 0.04, 0.04, 0.03, 0.02])
@@ -68,6 +68,56 @@ def _pins(rng: np.random.Generator, field: Array, moving: Array, mask: Array, ch
         if all(np.hypot(*(point - drag[2:])) > apart for drag in chosen + pins):
             pins.append(np.concatenate([point, point]))
     return pins
+
+
+def wished_drags(
+    rng: np.random.Generator, height: int, width: int, cut: Array | None, pinned: float
+) -> tuple[Array, Array]:
+    """Drags [N, 4] wished for, mostly one, further ones beside it, and pins [M, 2]; all inside the picture.
+
+    pinned: share with pins; half of these, where there is an object, turn it about one."""
+    side = min(height, width)
+    low, high = np.array([1.0, 1.0]), np.array([width - 2.0, height - 2.0])
+
+    def within(point: Array) -> Array:
+        return np.clip(point, low, high)
+
+    handle = np.array([width * rng.uniform(0.1, 0.9), height * rng.uniform(0.1, 0.9)])
+    places = np.argwhere(cut)[:, ::-1] + 0.5 if cut is not None and rng.random() < 0.8 else None
+    if places is not None:
+        # as often at an end of it as anywhere
+        some = places[rng.integers(len(places), size=6 if rng.random() < 0.5 else 1)]
+        handle = some[np.hypot(*(some - places.mean(0)).T).argmax()]
+    has_pins = rng.random() < pinned
+    pivot = None
+    if places is not None and has_pins and rng.random() < 0.5:
+        away = np.hypot(*(places - handle).T)
+        joints = places[(away > 0.12 * side) & (away < 0.55 * side)]
+        pivot = joints[rng.integers(len(joints))] if len(joints) else None
+    length = side * float(np.exp(rng.uniform(np.log(0.05), np.log(0.4))))
+    angle = rng.uniform(0, 2 * np.pi)
+    swing = float(np.exp(rng.uniform(np.log(0.12), np.log(0.9)))) * rng.choice([-1, 1])
+    drags, pins = [], []
+    for index in range(int(rng.choice([1, 2, 3, 4], p=[0.65, 0.2, 0.1, 0.05]))):
+        if index:
+            around = rng.uniform(0, 2 * np.pi)
+            handle = handle + side * rng.uniform(0.08, 0.3) * np.array([np.cos(around), np.sin(around)])
+            angle += np.pi if rng.random() < 0.2 else rng.normal(0, 0.35)
+            length *= rng.uniform(0.6, 1.3)
+        target = handle + length * np.array([np.cos(angle), np.sin(angle)])
+        if pivot is not None:
+            target = pivot + rotate(handle - pivot, swing) * (1 + rng.normal(0, 0.07))
+        drags.append(np.concatenate([within(handle), within(target)]))
+    if pivot is not None:
+        pins.append(np.floor(pivot) + 0.5)
+    elif has_pins:
+        for _ in range(int(rng.integers(1, 3))):
+            around = rng.uniform(0, 2 * np.pi)
+            away = (length + side * rng.uniform(0.05, 0.2)) * np.array([np.cos(around), np.sin(around)])
+            pin = within(drags[0][2:] + away)
+            if all(np.hypot(*(pin - d[2:])) > 0.08 * side for d in drags):
+                pins.append(np.floor(pin) + 0.5)
+    return np.array(drags, np.float32), np.array(pins, np.float32).reshape(-1, 2)
 
 
 def exact_drags(

@@ -11,8 +11,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .motions import Array, folds, grid, invert
-from .pulls import stiff_field, wished_drags
+from .drags import wished_drags
+from .motions import Array, folds, grid, invert, warp
+from .pulls import stiff_field
 
 REACH = (0.08, 0.7)  # of the canvas's side: how far from the ends of the drags the thing is free
 PINNED = 0.7
@@ -41,8 +42,9 @@ def part_motion(rng: np.random.Generator, cut: Array) -> tuple[Array, Array, Arr
     for _ in range(3):
         forward = stiff_field(rng, drags, pins, cut & ~free, cut, alone=True)
         backward = invert(forward, STEPS)
-        there = cv2.remap(forward, *(x + backward - 0.5).transpose(2, 0, 1), cv2.INTER_LINEAR)
-        if not folds(forward) and np.hypot(*(there + backward)[_landed(cut, backward)].T).max(initial=0) < 1:
+        landed = warp(cut.astype(np.float32), backward, cv2.BORDER_CONSTANT) > 0.5
+        missed = np.hypot(*(warp(forward, backward) + backward)[landed].T)
+        if not folds(forward) and missed.max(initial=0) < 1:
             return backward.astype(np.float32), forward, drags, pins
         drags = drags.copy()
         drags[:, 2:] += 0.4 * (drags[:, :2] - drags[:, 2:])
@@ -60,9 +62,3 @@ def _on(cut: Array, points: Array) -> Array:
     """bool [N]: which of points [N, 2 or more] lie on the thing."""
     x, y = np.floor(points[:, :2]).astype(int).T
     return cut[np.clip(y, 0, cut.shape[0] - 1), np.clip(x, 0, cut.shape[1] - 1)]
-
-
-def _landed(cut: Array, backward: Array) -> Array:
-    """bool [H, W]: where the thing is after a backward field."""
-    where = grid(*cut.shape) - 0.5 + backward
-    return cv2.remap(cut.astype(np.float32), where[..., 0], where[..., 1], cv2.INTER_LINEAR) > 0.5

@@ -27,8 +27,8 @@ Batch = dict[str, Tensor]
 @dataclass
 class TrainConfig:
     """steps: length of the whole schedule; the rate rises over `warmup` steps and falls linearly to 5 % after
-    `decay_from` (a share of steps); precision: bf16, fp32, or auto: bf16 where the machine has instructions for it (a
-    CPU that has to imitate it is seven times slower than in fp32)."""
+    `decay_from` (a share of steps); seed: of the cases and all else that is drawn; precision: bf16, fp32, or auto:
+    bf16 where the machine has instructions for it (a CPU that has to imitate it is seven times slower than in fp32)."""
 
     steps: int = 3000
     rate: float = 5e-4
