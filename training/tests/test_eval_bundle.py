@@ -106,6 +106,27 @@ def test_work_sizes_follow_the_bundles_rules():
     assert bundle.gflop(4) == 1 + 4 * 2 + 3
 
 
+def test_the_field_network_takes_a_closer_look_where_the_bundle_says_so(photo):
+    """It sees the mask with its context, enlarged; the others see what they saw, and all is in their pixels."""
+    bundle = StandIn()
+    mask, drags = np.zeros((128, 128), np.float32), np.array([[70, 66, 78, 66]], np.float32)
+    mask[50:80, 50:80] = 1
+    assert bundle.closer(mask, drags) is None
+    bundle.manifest["field"]["closer"] = 2
+    assert bundle.closer(mask, drags) == (slice(32, 96), slice(32, 96), (128, 128))
+    assert bundle.closer(np.ones_like(mask), drags) is None
+    scene = bundle.prepare(photo, mask, drags)
+    assert scene.store["image"].shape == (1, 3, 128, 128) and scene.store["field"].shape == (1, 2, 32, 32)
+    # the stand-in's shift is in the pixels that it sees, of which two are one of the photo's
+    assert np.allclose(scene.store["field"][0, 0, 8:24, 8:24], -SHIFT / 2) and not scene.store["field"][:, :, :8].any()
+    assert (scene.store["stretch"][0, :, 0, 0] == [1, 0, 1]).all()
+    edit = bundle.edit(photo, mask, drags, [4])[4]
+    assert edit.field[60, 65].tolist() == [-SHIFT / 2, 0] and not edit.field[20].any()
+    assert np.array_equal(edit.picture[mask == 0], photo[mask == 0])
+    moved = photo[60:70, 60 - int(SHIFT) // 2 : 70 - int(SHIFT) // 2].astype(int) + 2
+    assert np.abs(edit.picture[60:70, 60:70].astype(int) - moved).max() <= 1
+
+
 def test_fine_detail_of_a_larger_photo_is_carried_along(photo):
     large = np.kron(photo, np.ones((2, 2, 1))).astype(np.uint8)
     noise = np.random.default_rng(1).integers(-15, 15, large.shape)

@@ -26,6 +26,11 @@ from .schedule import alphas
 
 FEATHER = 8.0  # work pixels
 DETAIL_BELOW = 0.97  # scale from which the photo holds detail that the work size does not
+AREA_SLACK = 1.5  # how far a work size may exceed the bundle's area
+# A closer look: how much is seen around the mask, as a share of its box's longer side; the share of the photo from
+# which all of it is seen; the grid that what is seen begins and ends on, photo pixels; from how many times the pixels
+# on it is worth one.
+CONTEXT, WHOLE_ABOVE, GRID, HARDLY = 0.3, 0.6, 32, 1.1
 
 
 @dataclass
@@ -101,13 +106,37 @@ class Bundle:
         results = session.run(outputs, {i.name: store[i.name] for i in session.get_inputs()})
         store.update(zip(outputs, results, strict=True))
 
-    def work_size(self, height: int, width: int) -> tuple[int, int]:
-        """(H, W): multiples of `multiple`, about the bundle's area; small photos are only enlarged to `minSide`."""
+    def closer(self, mask: Array, drags: Array) -> tuple[slice, slice, tuple[int, int]] | None:
+        """The rows and columns of a photo that the field network sees where it takes a closer look, and its work size
+        (H, W), for a mask [h, w] and drags [N, 4] in photo pixels; None where it sees what the others see."""
+        h, w = mask.shape
+        rules, enlarge = self.manifest["size"], float(self.manifest.get("field", {}).get("closer", 1))
+        inside = np.argwhere(mask > 0.5)
+        if enlarge == 1 or not len(inside):
+            return None
+        moving = drags[np.hypot(*(drags[:, 2:] - drags[:, :2]).T) > 0].reshape(-1, 2)[:, ::-1]
+        first = np.floor(np.min([inside.min(0), *moving], 0))
+        last = np.ceil(np.max([inside.max(0) + 1, *moving], 0))
+        side = np.maximum(last - first + 2 * CONTEXT * (last - first).max(), rules["area"] ** 0.5 / enlarge)
+        # the networks were trained on pictures, not on strips
+        side = np.maximum(side, side.max() / 1.6)
+        rows, columns = (_place(*each) for each in zip((first + last) / 2, side, (h, w), strict=True))
+        if (rows.stop - rows.start) * (columns.stop - columns.start) > WHOLE_ABOVE * h * w:
+            rows, columns = slice(0, h), slice(0, w)
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        work, before = self.work_size(*shape, enlarge), self.work_size(h, w)
+        if np.prod(work) / np.prod(shape) <= HARDLY * np.prod(before) / (h * w):
+            return None
+        return rows, columns, work
+
+    def work_size(self, height: int, width: int, enlarge: float = 1.0) -> tuple[int, int]:
+        """(H, W): multiples of `multiple`, about the bundle's area; what is small is enlarged up to `enlarge` times, or
+        to `minSide`."""
         rules = self.manifest["size"]
         multiple, least = rules["multiple"], -(-rules["minSide"] // rules["multiple"]) * rules["multiple"]
-        scale = min(1.0, (rules["area"] / (height * width)) ** 0.5)
+        scale = min(enlarge, (rules["area"] / (height * width)) ** 0.5)
         if min(height, width) * scale < least:
-            scale = min(least / min(height, width), (1.5 * rules["area"] / (height * width)) ** 0.5)
+            scale = min(least / min(height, width), (AREA_SLACK * rules["area"] / (height * width)) ** 0.5)
         return tuple(max(least, round(side * scale / multiple) * multiple) for side in (height, width))
 
     def prepare(self, photo: Array, mask: Array, drags: Array, painted: bool = True) -> Scene:
@@ -125,7 +154,8 @@ class Bundle:
         }
         # bundles whose field network is not asked how much follows a drag have no list
         store["follow"] = np.array(self.manifest.get("field", {}).get("follow", [0.0])[:1], np.float32)
-        for name in (self._field_network(painted), "encoder", "appearance"):
+        coarse, prior, visibility = self._see_motion(store, photo, mask, np.asarray(drags, np.float32), painted)
+        for name in ("encoder", "appearance"):
             self.run(name, store)
         if "stretch" in store:  # what the photo holds beyond the work size is carried along by `into_photo`
             store["stretch"] = store["stretch"] * np.float32(max(1.0, 1 / (scale[0] * scale[1])))
@@ -135,23 +165,57 @@ class Bundle:
         )
         store["warped"] = warp_tensor(latent, small_field / self.manifest["latent"]["downscale"]).numpy()
 
-        coarse = torch.from_numpy(store["field"])
+        coarse = torch.from_numpy(coarse)
         store["refined"] = refined(coarse, height, width).numpy()
 
-        def full(name: str) -> Array:
-            values = store[name][0].transpose(1, 2, 0)
-            return cv2.resize(values, (w, h), interpolation=cv2.INTER_LINEAR)
+        def full(values: Array) -> Array:
+            return cv2.resize(values[0].transpose(1, 2, 0), (w, h), interpolation=cv2.INTER_LINEAR)
 
         field = refined(coarse, h, w)[0].permute(1, 2, 0).numpy() / np.array(scale, np.float32)
-        prior = full("prior") / np.array(scale, np.float32)
-        return Scene(store, photo, mask, scale, field, full("visibility"), prior, self._patch(store))
+        prior = full(prior) / np.array(scale, np.float32)
+        patch = self._patch(store, visibility[0, 0])
+        return Scene(store, photo, mask, scale, field, full(visibility), prior, patch)
 
-    def _patch(self, store: dict[str, Array]) -> Patch | None:
+    def _see_motion(
+        self, store: dict[str, Array], photo: Array, mask: Array, drags: Array, painted: bool
+    ) -> tuple[Array, Array, Array]:
+        """Runs the field's network; its field, the interpolated one (work pixels) and visibility, as finely as it knows
+        them: where it takes a closer look, on cells of half the size. `store` gets what the other networks take."""
+        name, found = self._field_network(painted), self.closer(mask, drags)
+        if found is None:
+            self.run(name, store)
+            return store["field"], store["prior"], store["visibility"]
+        rows, columns, (height, width) = found
+        scale = (width / (columns.stop - columns.start), height / (rows.stop - rows.start))
+        corner = np.array([columns.start, rows.start] * 2, np.float32)
+        part = cv2.resize(photo[rows, columns], (width, height), interpolation=_kernel(scale))
+        inside = cv2.resize(mask[rows, columns].astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        own = {
+            **store,
+            "image": np.ascontiguousarray(part.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1),
+            "mask": (inside >= 0.5).astype(np.float32)[None, None],
+            "drags": ((drags - corner) * np.tile(scale, 2))[None].astype(np.float32),
+        }
+        self.run(name, own)
+        (h, w), (work_h, work_w) = photo.shape[:2], store["image"].shape[2:]
+        fine = (2 * work_h // self.manifest["field"]["downscale"], 2 * work_w // self.manifest["field"]["downscale"])
+
+        def laid_over(key: str, beyond: list[float]) -> Array:
+            return _overlay(own[key], (rows, columns), (h, w), fine, np.array(beyond, np.float32))
+
+        pixels = np.array([work_w / w / scale[0], work_h / h / scale[1]], np.float32)[None, :, None, None]
+        field, prior = (laid_over(key, [0, 0]) * pixels for key in ("field", "prior"))
+        visibility, stretch = laid_over("visibility", [1]), laid_over("stretch", [1, 0, 1])
+        for key, value in (("field", field), ("visibility", visibility), ("stretch", stretch)):
+            store[key] = torch.nn.functional.avg_pool2d(torch.from_numpy(value), 2).numpy()
+        return field, prior, visibility
+
+    def _patch(self, store: dict[str, Array], seen: Array) -> Patch | None:
         if self.manifest.get("holes") != "patches":
             return None
         image, fine = (torch.from_numpy(store[key]) for key in ("image", "refined"))
         warped = np.clip(np.rint((warp_tensor(image, fine)[0].permute(1, 2, 0).numpy() + 1) * 127.5), 0, 255)
-        seen, inside = store["visibility"][0, 0], store["mask"][0, 0] > 0.5
+        inside = store["mask"][0, 0] > 0.5
         return patch_holes(warped.astype(np.uint8), seen, store["refined"][0], inside, store["drags"][0])
 
     def sample(self, scene: Scene, steps: int, seed: int = 0) -> Array:
@@ -227,6 +291,30 @@ class Bundle:
         }
         self.run("encoder", store)
         return np.rint(self._decode(store, store["latent"])).astype(np.uint8)
+
+
+def _place(centre: float, length: float, limit: int) -> slice:
+    """Of `limit` pixels about `length` around `centre`: on the grid, but where the limit is near, which it then
+    reaches."""
+    if length >= limit:
+        return slice(0, limit)
+    start = max(0.0, min(centre - length / 2, limit - length))
+    first = min(np.floor(start / GRID + 0.5), np.floor((limit - length) / GRID)) * GRID
+    last = first + np.ceil(length / GRID) * GRID
+    return slice(int(first), limit if last > limit - GRID else int(last))
+
+
+def _overlay(grid: Array, part: tuple[slice, slice], photo: tuple[int, int], size: tuple[int, int], beyond: Array):
+    """A grid [1, C, h, w] that covers a part of a photo (H, W), as one of `size` (H, W) that covers all of it:
+    bilinear, and `beyond` [C] outside of the part."""
+    (rows, columns), (height, width) = part, photo
+    y = (np.arange(size[0], dtype=np.float32) + 0.5) * height / size[0] - rows.start
+    x = (np.arange(size[1], dtype=np.float32) + 0.5) * width / size[1] - columns.start
+    tall, wide = rows.stop - rows.start, columns.stop - columns.start
+    covered = ((y >= 0) & (y <= tall))[:, None] & ((x >= 0) & (x <= wide))
+    at = [np.float32(each) for each in np.meshgrid(x * grid.shape[3] / wide - 0.5, y * grid.shape[2] / tall - 0.5)]
+    planes = [cv2.remap(plane, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for plane in grid[0]]
+    return np.where(covered, np.stack(planes), beyond[:, None, None])[None].astype(np.float32)
 
 
 def _kernel(scale: tuple[float, float]) -> int:

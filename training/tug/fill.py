@@ -47,7 +47,7 @@ class Patch:
 def patch_holes(warped: Array, seen: Array, field: Array, inside: Array, drags: Array) -> Patch | None:
     """The holes of a warped picture, filled; all in work pixels.
 
-    warped uint8 [H, W, 3]; seen [H/4, W/4], below a half in a hole; field [2, H, W] backward; inside bool [H, W], what
+    warped uint8 [H, W, 3]; seen [h, w], below a half in a hole; field [2, H, W] backward; inside bool [H, W], what
     may change; drags [N, 4]."""
     seen = cv2.resize(seen, inside.shape[::-1], interpolation=cv2.INTER_LINEAR)
     around = (2 * WIDER + 1,) * 2

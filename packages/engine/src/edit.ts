@@ -18,7 +18,7 @@ import { createHash } from 'node:crypto';
 import { composite, encodeResult, moveAlong } from './composite.js';
 import { reachOf, splitStages, within } from './drags.js';
 import { ahead, EngineError, throwIfCancelled } from './errors.js';
-import { diagonal, type PhotoDrag, planView, sizeOf } from './geometry.js';
+import { closerView, diagonal, type PhotoDrag, planView, sizeOf } from './geometry.js';
 import { patchHoles } from './holes.js';
 import { interpolatedField } from './interpolate.js';
 import { deriveMask, featherInside, maskBox, reachHandles } from './mask.js';
@@ -70,8 +70,10 @@ export async function* runEdit(
   const box = maskBox(mask, photo);
   if (box === undefined)
     throw new EngineError('BAD_INPUT', 'the mask lets nothing change: paint what may change white');
-  const view = planView(photo, reachOf(box, drags), machine.bundle.size);
-  const frame = await clock.time('mask', () => makeFrame(mask, view, box, painted !== undefined));
+  const reach = reachOf(box, drags);
+  const view = planView(photo, reach, machine.bundle.size);
+  const closer = closerView(view, reach, machine.bundle.size, machine.family.closer);
+  const frame = await clock.time('mask', () => makeFrame(mask, view, box, painted !== undefined, closer));
   const seen = drags.filter((d) => within(d, view.region));
   const { trainedPairs } = machine.bundle.options;
   const stages = splitStages(seen.length > 0 ? seen : drags, settings, diagonal(sizeOf(view.region)), trainedPairs);

@@ -249,6 +249,35 @@ function spline(t: number, out: Float64Array): void {
   out[3] = t ** 3 / 6;
 }
 
+/** A grid that covers the rectangle `from` of a photo, as one of `size` that covers `onto`: bilinear, and each plane's `beyond` where it covers nothing. */
+export function overlay(grid: Grid, from: Rect, onto: Rect, size: Size, beyond: readonly number[]): Grid {
+  const [right, bottom] = [from.right - from.left, from.bottom - from.top];
+  const [cellX, cellY] = [(onto.right - onto.left) / size.width, (onto.bottom - onto.top) / size.height];
+  const positions = (count: number, start: number, cell: number, length: number, cells: number): Axis =>
+    axis(count, ((start + 0.5 * cell) * cells) / length, (cell * cells) / length, cells);
+  const xs = positions(size.width, onto.left - from.left, cellX, right, grid.width);
+  const ys = positions(size.height, onto.top - from.top, cellY, bottom, grid.height);
+  const covered = (i: number, start: number, cell: number, length: number): boolean =>
+    start + (i + 0.5) * cell >= 0 && start + (i + 0.5) * cell <= length;
+  const columns = Array.from({ length: size.width }, (_, x) => covered(x, onto.left - from.left, cellX, right));
+  const plane = size.width * size.height;
+  const out = new Float32Array(grid.channels * plane);
+  const row = new Float32Array(grid.width);
+  for (let c = 0, o = 0; c < grid.channels; c++) {
+    out.fill(beyond[c] ?? 0, o, o + plane);
+    for (let y = 0; y < size.height; y++, o += size.width) {
+      if (!covered(y, onto.top - from.top, cellY, bottom)) continue;
+      gridRow(grid, c, ys, y, row);
+      for (let x = 0; x < size.width; x++) {
+        if (columns[x] !== true) continue;
+        const low = row[xs.low[x] as number] as number;
+        out[o + x] = lerp(low, row[xs.high[x] as number] as number, xs.weight[x] as number);
+      }
+    }
+  }
+  return { data: out, channels: grid.channels, ...size };
+}
+
 /** A grid of a window of a picture of `size` as one of the whole, 0 elsewhere. */
 export function spread({ data, channels, width }: Grid, size: Size, window: Rect): Grid {
   const out = new Float32Array(channels * size.width * size.height);

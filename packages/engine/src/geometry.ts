@@ -34,8 +34,11 @@ export interface SizeRules {
   readonly area: number;
   readonly multiple: number;
   readonly minSide: number;
-  /** small pictures are brought up to the area, which the networks need */
-  readonly enlarge?: boolean | undefined;
+  /**
+   * true: small pictures are brought up to the area, which the networks need. A number: what lies around the mask alone is seen, enlarged
+   * so far at most.
+   */
+  readonly enlarge?: boolean | number | undefined;
 }
 
 /** The part `region` of a photo, seen by the networks at size `work`. scaleX, scaleY: work pixels per photo pixel. */
@@ -51,6 +54,10 @@ export const photoPoint = (p: Point): PhotoPoint => ({ x: p.x, y: p.y }) as Phot
 
 export function toWork(view: View, p: PhotoPoint): WorkPoint {
   return { x: (p.x - view.region.left) * view.scaleX, y: (p.y - view.region.top) * view.scaleY } as WorkPoint;
+}
+
+export function toPhoto(view: View, p: WorkPoint): PhotoPoint {
+  return { x: p.x / view.scaleX + view.region.left, y: p.y / view.scaleY + view.region.top } as PhotoPoint;
 }
 
 export const width = (r: Rect): number => r.right - r.left;
@@ -73,13 +80,16 @@ const CONTEXT = 0.3;
 const WHOLE_PHOTO_ABOVE = 0.6;
 /** Regions start and end on multiples of this, for the same reason. Photo pixels. */
 const GRID = 32;
+/** A closer look is one at so many times the pixels. */
+const HARDLY = 1.1;
 /** A work size may exceed the bundle's area by this factor before its short side drops below minSide. */
 const AREA_SLACK = 1.5;
 
 /**
  * Chooses the region and the work size for a mask.
- * The region is the mask's box with context, never smaller than what the networks see at scale 1 where the photo is that large, so
- * a small mask in a big photo is worked on at the photo's own resolution. Small photos are enlarged only up to `minSide`.
+ * The region is the mask's box with context, never smaller than what the networks see at scale 1, or as far as they enlarge, where the
+ * photo is that large. A photo that is small for the networks is seen whole by those that do not enlarge, and enlarged only up to
+ * `minSide`.
  */
 export function planView(photo: Size, maskBox: Rect, rules: SizeRules): View {
   const region = chooseRegion(photo, maskBox, rules);
@@ -93,12 +103,22 @@ export function planView(photo: Size, maskBox: Rect, rules: SizeRules): View {
   };
 }
 
+/**
+ * A closer look than `view` at what lies around a mask, enlarged up to `enlarge` times, for a network that tells things apart better when
+ * they are larger; undefined if it would be hardly closer.
+ */
+export function closerView(view: View, maskBox: Rect, rules: SizeRules, enlarge: number): View | undefined {
+  const closer = planView(view.photo, maskBox, { ...rules, enlarge });
+  return closer.scaleX * closer.scaleY > HARDLY * view.scaleX * view.scaleY ? closer : undefined;
+}
+
 function chooseRegion(photo: Size, box: Rect, rules: SizeRules): Rect {
   const whole = wholeOf(photo);
-  if (photo.width * photo.height <= rules.area * AREA_SLACK) return whole;
+  const closer = typeof rules.enlarge === 'number' ? rules.enlarge : 1;
+  if (closer === 1 && photo.width * photo.height <= rules.area * AREA_SLACK) return whole;
 
   const margin = CONTEXT * Math.max(width(box), height(box));
-  const side = Math.sqrt(rules.area);
+  const side = Math.sqrt(rules.area) / closer;
   let w = Math.max(width(box) + 2 * margin, side);
   let h = Math.max(height(box) + 2 * margin, side);
   // keep the shape moderate where the photo allows it: the networks were trained on pictures, not on strips
@@ -111,13 +131,16 @@ function chooseRegion(photo: Size, box: Rect, rules: SizeRules): Rect {
   return share > WHOLE_PHOTO_ABOVE ? whole : region;
 }
 
-/** An interval of about `length` around `centre`, on the grid, shifted to lie within [0, limit]. */
+/**
+ * An interval of about `length` around `centre`, within [0, limit]: on the grid, but where the limit is near, which it then reaches.
+ * It is off by half of the grid at most, which is less than the context.
+ */
 function place(centre: number, length: number, limit: number): [number, number] {
   if (length >= limit) return [0, limit];
-  const start = Math.min(Math.max(centre - length / 2, 0), limit - length);
-  const from = Math.floor(start / GRID) * GRID;
-  const to = Math.min(limit, from + Math.ceil(length / GRID) * GRID);
-  return [from, to];
+  const start = Math.max(0, Math.min(centre - length / 2, limit - length));
+  const from = Math.min(Math.floor(start / GRID + 0.5), Math.floor((limit - length) / GRID)) * GRID;
+  const to = from + Math.ceil(length / GRID) * GRID;
+  return [from, to > limit - GRID ? limit : to];
 }
 
 function chooseWorkSize(region: Size, rules: SizeRules): Size {
@@ -125,7 +148,8 @@ function chooseWorkSize(region: Size, rules: SizeRules): Size {
   const minSide = Math.ceil(rules.minSide / multiple) * multiple;
   const pixels = region.width * region.height;
   const fitting = Math.sqrt(area / pixels);
-  let scale = rules.enlarge === true ? fitting : Math.min(1, fitting);
+  const closer = rules.enlarge === true ? fitting : typeof rules.enlarge === 'number' ? rules.enlarge : 1;
+  let scale = Math.min(closer, fitting);
   const shortSide = Math.min(region.width, region.height);
   if (shortSide * scale < minSide) scale = Math.min(minSide / shortSide, Math.sqrt((area * AREA_SLACK) / pixels));
   const fit = (length: number): number => Math.max(minSide, Math.round((length * scale) / multiple) * multiple);

@@ -37,6 +37,8 @@ export interface Frame {
   readonly box: Rect;
   /** [H, W], 1 = may change */
   readonly mask: Float32Array;
+  /** what a network sees that takes a closer look, and its mask; undefined = what the others see */
+  readonly closer: { readonly view: View; readonly mask: Float32Array } | undefined;
   /** the mask was painted, and not derived from the drags */
   readonly painted: boolean;
 }
@@ -101,6 +103,9 @@ export interface Family {
   /** how many answers it has to what belongs to a drag; candidates get one after the other */
   readonly answers: number;
 
+  /** how far the network that makes the scene's field enlarges what lies around the mask at most; 1 = not at all */
+  readonly closer: number;
+
   /** whether the scene's field is a network's, which takes its time: until then the drags' interpolation is shown */
   readonly learned: boolean;
 
@@ -129,8 +134,9 @@ export interface Family {
   finish(machine: Machine, x: Float32Array, x0: Float32Array, settings: Settings, alpha: number): Float32Array;
 }
 
-export function makeFrame(mask: Mask, view: View, box: Rect, painted: boolean): Frame {
-  return { view, box, mask: workMask(mask, view, box), painted };
+export function makeFrame(mask: Mask, view: View, box: Rect, painted: boolean, closer?: View): Frame {
+  const look = closer && { view: closer, mask: workMask(mask, closer, box) };
+  return { view, box, mask: workMask(mask, view, box), closer: look, painted };
 }
 
 /** What every family starts from: the region at work size, the mask, and the drags in work pixels. */
@@ -147,9 +153,7 @@ export async function layScene(
   const image = await clock.time('prepare', async () => {
     const known = key === undefined ? undefined : machine.encodings.get(key)?.get('image');
     if (known !== undefined) return known;
-    const region = crop(photo.flat, photo, view.region, 3);
-    const rgb = await resizeRgb(region, sizeOf(view.region), work);
-    return { data: toTensor(rgb, work), dims: [1, 3, work.height, work.width] };
+    return imageTensor(photo, view);
   });
   const store: Store = new Map([
     ['image', image],
@@ -160,6 +164,12 @@ export async function layScene(
     store,
     drags: drags.map((d) => ({ handle: toWork(view, d.handle), target: toWork(view, d.target) })),
   };
+}
+
+/** The view's region at work size, [1, 3, H, W]. */
+export async function imageTensor(photo: Photo, { region, work }: View): Promise<Tensor> {
+  const rgb = await resizeRgb(crop(photo.flat, photo, region, 3), sizeOf(region), work);
+  return { data: toTensor(rgb, work), dims: [1, 3, work.height, work.width] };
 }
 
 /**

@@ -4,20 +4,26 @@
  */
 import type { WarpBundle } from './bundle.js';
 import { ahead, EngineError } from './errors.js';
-import { cropGrid, type Grid, refineField, spread, warpLatent, warpWindow } from './field.js';
-import { type Rect, scaled, type View } from './geometry.js';
+import { cropGrid, type Grid, overlay, refineField, spread, warpLatent, warpWindow } from './field.js';
+import { type Rect, type Size, scaled, toPhoto, toWork, type View, type WorkPoint } from './geometry.js';
 import type { Store, Tensor } from './runtime.js';
 import {
   decodedPart,
   type Family,
+  type Frame,
   gridOf,
   halfTensor,
+  imageTensor,
+  type Laid,
   latentSize,
+  type Machine,
   recall,
   type Scene,
   take,
   tensorOf,
+  type WorkDrag,
 } from './scene.js';
+import type { Stopwatch } from './stopwatch.js';
 
 /** A tensor of the decoder that is another one, warped by the field. */
 const WARPED = '_warped';
@@ -79,25 +85,83 @@ export function stretchOfPhoto({ data, dims }: Tensor, { scaleX, scaleY }: Pick<
   return { data: data.map((value) => value * finer), dims };
 }
 
+const dragsTensor = (drags: readonly WorkDrag[]): Tensor => ({
+  data: Float32Array.from(drags.flatMap((d) => [d.handle.x, d.handle.y, d.target.x, d.target.y])),
+  dims: [1, drags.length, 4],
+});
+
+/**
+ * Runs the field's network `graph`. Afterwards `field`, `visibility` and `stretch` are in the store, as the other networks take them;
+ * `coarse` and `visibility` are the field, in work pixels, and what is seen, as finely as the network knows them: where it has taken a
+ * closer look, on cells of half the size.
+ */
+async function seeMotion(
+  machine: Machine,
+  bundle: WarpBundle,
+  { view, closer }: Frame,
+  { photo, drags, store }: Laid,
+  graph: 'field' | 'pull',
+  clock: Stopwatch,
+): Promise<{ coarse: Grid; visibility: Grid }> {
+  const cellsOf = ({ work }: View): Size => ({
+    height: work.height / bundle.field.downscale,
+    width: work.width / bundle.field.downscale,
+  });
+  if (closer === undefined) {
+    clock.add('field', await machine.runtime.run(graph, store));
+    const coarse = take(bundle, store, 'field', { channels: 2, ...cellsOf(view) });
+    return { coarse, visibility: take(bundle, store, 'visibility', { channels: 1, ...cellsOf(view) }) };
+  }
+  const { region, work, scaleX, scaleY } = closer.view;
+  const across = (p: WorkPoint): WorkPoint => toWork(closer.view, toPhoto(view, p));
+  const own: Store = new Map(store);
+  own.set('image', await clock.time('prepare', () => imageTensor(photo, closer.view)));
+  own.set('mask', { data: closer.mask, dims: [1, 1, work.height, work.width] });
+  own.set('drags', dragsTensor(drags.map((d) => ({ handle: across(d.handle), target: across(d.target) }))));
+  clock.add('field', await machine.runtime.run(graph, own));
+  const fine = { height: 2 * cellsOf(view).height, width: 2 * cellsOf(view).width };
+  const laidOver = (name: string, beyond: readonly number[]): Grid => {
+    const seen = take(bundle, own, name, { channels: beyond.length, ...cellsOf(closer.view) });
+    return overlay(seen, region, view.region, fine, beyond);
+  };
+  return clock.time('prepare', () => {
+    const coarse = inPixels(laidOver('field', [0, 0]), view.scaleX / scaleX, view.scaleY / scaleY);
+    const visibility = laidOver('visibility', [1]);
+    const halved = (grid: Grid): Tensor => halfTensor(tensorOf(grid)) as Tensor;
+    store.set('field', halved(coarse));
+    store.set('visibility', halved(visibility));
+    // a metric of 1 0 1: nothing is drawn out
+    if (own.has('stretch')) store.set('stretch', halved(laidOver('stretch', [1, 0, 1])));
+    return { coarse, visibility };
+  });
+}
+
+/** A field [2, h, w] in pixels of another size, in place. */
+function inPixels(field: Grid, x: number, y: number): Grid {
+  const plane = field.width * field.height;
+  for (let i = 0; i < plane; i++) {
+    field.data[i] = (field.data[i] as number) * x;
+    field.data[plane + i] = (field.data[plane + i] as number) * y;
+  }
+  return field;
+}
+
 export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[]): Family {
   checkReach(bundle, decoderInputs);
   const beside = decoderInputs.filter((name) => name !== 'latent_out');
   return {
     decoder: 'decoder',
     answers: bundle.field.follow?.length ?? 1,
+    closer: bundle.field.closer ?? 1,
     learned: true,
 
     async openScene(machine, frame, laid, answer, clock) {
       const { work } = frame.view;
-      const { store, drags } = laid;
-      const points = drags.flatMap((d) => [d.handle.x, d.handle.y, d.target.x, d.target.y]);
-      store.set('drags', { data: Float32Array.from(points), dims: [1, drags.length, 4] });
+      const { store } = laid;
       const { graph, follow } = fieldNetwork(bundle, frame.painted, answer);
       if (follow !== undefined) store.set('follow', { data: Float32Array.of(follow), dims: [1] });
-      clock.add('field', await machine.runtime.run(graph, store));
-      const cells = { height: work.height / bundle.field.downscale, width: work.width / bundle.field.downscale };
-      const coarse = take(bundle, store, 'field', { channels: 2, ...cells });
-      const visibility = take(bundle, store, 'visibility', { channels: 1, ...cells });
+      store.set('drags', dragsTensor(laid.drags));
+      const { coarse, visibility } = await seeMotion(machine, bundle, frame, laid, graph, clock);
       const stretch = store.get('stretch');
       if (stretch !== undefined) store.set('stretch', stretchOfPhoto(stretch, frame.view));
       const part = decodedPart(bundle.decoder?.reach, frame);

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { cropGrid, type Grid, halve, refineField, spread, warpLatent, warpWindow } from '../src/field.js';
+import { cropGrid, type Grid, halve, overlay, refineField, spread, warpLatent, warpWindow } from '../src/field.js';
 import { type Size, wholeOf } from '../src/geometry.js';
 
 /** Made by PyTorch, see make_warp.py beside it. */
@@ -60,6 +60,29 @@ describe('a field that breaks', () => {
     const four = { width: 4, height: 1 };
     expect([...refineField(step, four, wholeOf(four), false).data.subarray(0, 4)]).toEqual([0, 10, 30, 40]);
     expect([...refineField(step, four, wholeOf(four)).data.subarray(0, 4)]).toEqual([0, 0, 40, 40]);
+  });
+});
+
+describe('a grid laid over another', () => {
+  const slope = Float32Array.from({ length: 8 * 8 }, (_, i) => (i % 8) + 0.5); // where each cell's centre lies, in cells
+  const grid = { data: slope, channels: 1, height: 8, width: 8 };
+
+  it('keeps its values at their place in the photo, and is what was said beyond it', () => {
+    const from = { left: 16, top: 32, right: 32, bottom: 48 }; // two photo pixels a cell
+    const onto = { left: 0, top: 0, right: 64, bottom: 64 };
+    const laid = overlay(grid, from, onto, { width: 32, height: 32 }, [-1]);
+    for (let y = 0; y < 32; y++) {
+      for (let x = 0; x < 32; x++) {
+        const inside = x >= 8 && x < 16 && y >= 16 && y < 24;
+        expect(laid.data[y * 32 + x]).toBeCloseTo(inside ? x - 8 + 0.5 : -1, 5);
+      }
+    }
+  });
+
+  it('is interpolated where its cells are larger', () => {
+    const whole = { left: 0, top: 0, right: 8, bottom: 8 };
+    const laid = overlay(grid, whole, whole, { width: 16, height: 16 }, [0]);
+    expect([...laid.data.subarray(16 + 1, 16 + 5)]).toEqual([0.75, 1.25, 1.75, 2.25]);
   });
 });
 

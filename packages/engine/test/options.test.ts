@@ -95,6 +95,33 @@ describe('every option of the method', () => {
   });
 });
 
+it('looks closer at a small part, to tell what moves; everything else sees the photo as before', async () => {
+  const seen: string[] = [];
+  const observe = (name: string, inputs: ReadonlyMap<string, Tensor>) => {
+    const [, , h, w] = (inputs.get('image') ?? inputs.get('latent'))?.dims ?? [];
+    if (name !== 'denoiser' && name !== 'decoder') seen.push(`${name} ${w}×${h}`);
+  };
+  const engine = await openObservedEngine(BUNDLE, { device: 'cpu', precision: 'fp32' }, observe);
+  const image = await picture(384, 384);
+  const edit = async (mask: Uint8Array, handle: number) =>
+    collect(engine, { image, mask, drags: [drag(handle, 190, handle + 20, 180)], seed: 2, options: { steps: 1 } });
+  const small = await ellipse(384, 384, 130, 190, 50, 40);
+  const { image: result } = await edit(small, 125);
+  await edit(await ellipse(384, 384, 250, 190, 40, 40), 250);
+  await engine.close();
+  // the second edit needs no encoder, though it is elsewhere
+  expect(seen).toEqual(['field 512×512', 'encoder 384×384', 'appearance 48×48', 'field 512×512']);
+  const [before, after, inside] = await Promise.all([pixels(image), pixels(result), pixels(small)]);
+  let [changed, outside] = [0, 0];
+  for (let i = 0; i < 384 * 384; i++) {
+    const differs = [0, 1, 2].some((c) => before.data[i * before.channels + c] !== after.data[i * after.channels + c]);
+    if (differs && (inside.data[i * inside.channels] as number) < 128) outside++;
+    else if (differs) changed++;
+  }
+  expect(outside).toBe(0);
+  expect(changed).toBeGreaterThan(1000);
+});
+
 it.each(['fp32', 'int8'] as const)(
   'decodes only what is shown, which comes out as if all of it had been, in %s',
   async (precision) => {

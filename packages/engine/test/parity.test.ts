@@ -110,6 +110,7 @@ async function runCase(golden: Golden): Promise<{ store: ReadonlyMap<string, Ten
     view: { photo: size, region: box, work: size, scaleX: 1, scaleY: 1 },
     box,
     mask: goldenMask(c),
+    closer: undefined,
     painted: true,
   };
   const rgb: Rgb = goldenPicture(c);

@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import type { Grid } from '../src/field.js';
-import { photoPoint, planView, type Rect, type Size, toWork, type View } from '../src/geometry.js';
+import { closerView, photoPoint, planView, type Rect, type Size, toPhoto, toWork, type View } from '../src/geometry.js';
 import { blendRows, crop, joinAlpha, renderPreview, toRgb, toTensor, warpRows } from '../src/picture.js';
 import { encodeMask, encodePng } from '../src/png.js';
 import { decodeMask } from '../src/raster.js';
@@ -194,6 +194,39 @@ describe('the view', () => {
     expect(v.region.left % 32).toBe(0);
   });
 
+  const closer = (size: Size, box: Rect): View | undefined => closerView(planView(size, box, rules), box, rules, 2);
+
+  it.each([
+    ['a small photo is looked at larger', { width: 320, height: 320 }, [512, 512]],
+    ['a tiny one is not enlarged beyond the limit', { width: 256, height: 192 }, [512, 384]],
+    ['a photo of the work size is looked at as it is', { width: 512, height: 512 }, undefined],
+  ] as const)('%s', (_, size, work) => {
+    const v = closer(size, middle(size, size.width * 0.7, size.height * 0.7));
+    expect(v && [v.work.width, v.work.height]).toEqual(work);
+    if (v !== undefined) expect(v.region).toEqual({ left: 0, top: 0, right: size.width, bottom: size.height });
+  });
+
+  it('a small mask is looked at closer, with its context, and nearby ones share what is seen', () => {
+    const size = { width: 512, height: 512 };
+    const box = { left: 100, top: 205, right: 200, bottom: 305 };
+    const v = closer(size, box);
+    expect(v?.work).toEqual({ width: 512, height: 512 });
+    expect(v?.scaleX).toBe(2);
+    expect(v?.region.left).toBeLessThanOrEqual(box.left - 30);
+    expect(v?.region.bottom).toBeGreaterThanOrEqual(box.bottom + 30);
+    expect(closer(size, { ...box, left: box.left + 4, right: box.right + 4 })?.region).toEqual(v?.region);
+  });
+
+  it.each([0, 137, 300, 411])('a closer look holds a mask that begins at %i px', (left) => {
+    const size = { width: 500, height: 500 };
+    const box = { left, top: 500 - left - 89, right: left + 89, bottom: 500 - left };
+    const v = closer(size, box);
+    expect(v?.region.left).toBeLessThanOrEqual(box.left);
+    expect(v?.region.right).toBeGreaterThanOrEqual(box.right);
+    expect(v?.region.top).toBeLessThanOrEqual(box.top);
+    expect(v?.region.bottom).toBeGreaterThanOrEqual(box.bottom);
+  });
+
   it('a large mask in a large photo is seen smaller, and the region contains it', () => {
     const size = { width: 4000, height: 3000 };
     const box = { left: 0, top: 1500, right: 1800, bottom: 3000 };
@@ -210,6 +243,7 @@ describe('the view', () => {
     const size = { width: 4000, height: 3000 };
     const v = planView(size, { left: 700, top: 900, right: 1500, bottom: 1600 }, rules);
     expect(toWork(v, photoPoint({ x: v.region.left, y: v.region.top }))).toEqual({ x: 0, y: 0 });
+    expect(toPhoto(v, toWork(v, photoPoint({ x: 800, y: 1000 })))).toEqual({ x: 800, y: 1000 });
     const far = toWork(v, photoPoint({ x: v.region.right, y: v.region.bottom }));
     expect(far.x).toBeCloseTo(v.work.width, 9);
     expect(far.y).toBeCloseTo(v.work.height, 9);
