@@ -188,6 +188,24 @@ def test_what_hangs_on_a_part_goes_along_and_the_rest_of_the_thing_stays() -> No
     assert (disk < 1).mean() > 0.4  # the others' reach holds all of it
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_part_that_is_known_moves_and_the_rest_of_the_thing_stays(seed: int) -> None:
+    cut, part = np.zeros((96, 96), bool), np.zeros((96, 96), bool)
+    cut[40:80, 15:60], cut[20:45, 50:85], part[20:45, 62:85] = True, True, True
+    forwards = []
+    for k in range(12):
+        motion = part_motion(np.random.default_rng((seed, k)), cut, part)
+        if motion is not None:
+            _, forward, drags, _ = motion
+            handles = drags[:, :2].astype(int)
+            if part[handles[:, 1], handles[:, 0]].all():
+                forwards.append(np.hypot(*np.moveaxis(forward, -1, 0)))
+    assert len(forwards) > 3
+    still = [length[50:80, 15:50].max() < 0.25 * length[part].max() for length in forwards]
+    # a third of the cases takes a reach around the drags instead, which may hold more of the thing
+    assert np.mean(still) > 0.5
+
+
 @pytest.mark.parametrize("painted", [0.0, 1.0])
 @pytest.mark.parametrize("seed", range(8))
 def test_a_case_of_a_part_is_exact(seed: int, painted: float) -> None:

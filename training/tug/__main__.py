@@ -12,6 +12,7 @@ import torch
 
 from . import evaluate, quantise, report, score, tools
 from .config import CONFIGS, ConfigError, build, read_config
+from .photos import Album
 from .sd15 import commands as sd15
 from .trainer import TrainConfig
 
@@ -46,9 +47,15 @@ def _plan(args: argparse.Namespace) -> Plan:
     return Plan(dataclasses.replace(train, **given), tables, args.config)
 
 
+def _album(args: argparse.Namespace) -> Album:
+    from .photos import load_album
+
+    return load_album(args.data, args.runs / "cache", args.photos, salient=args.salient, segmenter=args.things)
+
+
 def _train_field(args: argparse.Namespace, name: str = "field") -> None:
     from .fieldnet import FieldConfig
-    from .photos import add_frames, load_album
+    from .photos import add_frames
     from .stage_field import FieldStage, FieldStageConfig
     from .trainer import train
     from .videos import training_pairs
@@ -56,7 +63,7 @@ def _train_field(args: argparse.Namespace, name: str = "field") -> None:
 
     plan = _plan(args)
     config = plan.stage(FieldStageConfig)
-    album, pairs = load_album(args.data, args.runs / "cache", args.photos, salient=args.salient), []
+    album, pairs = _album(args), []
     if config.real > 0 and (args.data / "videos").is_dir():
         add_frames(album, args.data)
         pairs = training_pairs(args.data / "videos", args.runs / "cache")
@@ -72,12 +79,11 @@ def _train_pull(args: argparse.Namespace) -> None:
 def _train_autoencoder(args: argparse.Namespace) -> None:
     from .autoencoder import AutoencoderConfig
     from .features import Features
-    from .photos import load_album
     from .stage_autoencoder import AutoencoderStage, AutoencoderStageConfig
     from .trainer import train
 
     plan = _plan(args)
-    album = load_album(args.data, args.runs / "cache", args.photos, salient=args.salient)
+    album = _album(args)
     config, network = plan.stage(AutoencoderStageConfig), plan.network(AutoencoderConfig)
     stage = AutoencoderStage(album, config, network, Features(), plan.train.seed)
     train(stage, plan.train, args.runs / "ae", args.warm)
@@ -107,12 +113,11 @@ def _train_drag(args: argparse.Namespace) -> None:
     from .dragnet import DragConfig
     from .export import load_runs
     from .features import Features
-    from .photos import load_album
     from .stage_drag import DragStage, DragStageConfig
     from .trainer import train
 
     plan = _plan(args)
-    album = load_album(args.data, args.runs / "cache", args.photos, salient=args.salient)
+    album = _album(args)
     trained = load_runs(args.runs)
     frozen = (trained["field"], trained["encoder"], trained["decoder"])
     config, network = plan.stage(DragStageConfig), plan.network(DragConfig)
@@ -154,6 +159,7 @@ def _smoke(args: argparse.Namespace) -> None:
         rest = {
             "steps": args.steps,
             "salient": None,
+            "things": None,
             "rate": None,
             "batch": None,
             "minutes": minutes,
@@ -179,6 +185,7 @@ def main() -> None:
         command.add_argument("--warm", type=Path)
         command.add_argument("--photos", type=int, help="so many of the photos only")
         command.add_argument("--salient", type=Path, help="ONNX file of a network that finds objects' outlines")
+        command.add_argument("--things", type=Path, help="folder of a network that tells what a point lies on")
         command.add_argument("--steps", type=int)
         command.add_argument("--batch", type=int)
         command.add_argument("--rate", type=float)

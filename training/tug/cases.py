@@ -89,10 +89,18 @@ def deform_in_place(rng: np.random.Generator, source: Array, cut: Array | None) 
 
 
 def pulled(
-    rng: np.random.Generator, source: Array, cut: Array | None, stiff: float = 0.0, loose: float = 0.0
+    rng: np.random.Generator,
+    source: Array,
+    cut: Array | None,
+    stiff: float = 0.0,
+    loose: float = 0.0,
+    part: Array | None = None,
 ) -> Case | None:
-    """A drag that takes its surroundings along and tears nothing (`pulls`)."""
+    """A drag that takes its surroundings along and tears nothing (`pulls`); part: one of the object `cut`, bool [H, W],
+    which as often is what is dragged."""
     height, width = source.shape[:2]
+    if part is not None and rng.random() < 0.5:
+        cut = part
     painted = loose > 0 and rng.random() < loose
     found = pull(rng, height, width, cut, stiff, painted)
     if found is None:
@@ -115,6 +123,7 @@ def synthetic_case(
     parts: float = 0.0,
     stiff: float = 0.0,
     loose: float = 0.0,
+    part: Array | None = None,
 ) -> Case:
     """A training case on `photo` (uint8 [h, w, 3]), at `size` (H, W) or the photo's own.
 
@@ -124,22 +133,24 @@ def synthetic_case(
     objects that leave the untouched photo, the place behind them painted in (see `layers`); parts: share of the moved
     objects that move as they are dragged, held where they are not; stiff: share of the pulls in which the main object
     is stiffer than the rest; loose: share of the pulls whose mask is painted, and, where there are any pulls, of the
-    moved objects too: the others' is derived from the drags, where that holds what changes.
+    moved objects too: the others' is derived from the drags, where that holds what changes; part: a part of the main
+    object, bool [h, w], that may move on its own.
     """
     height, width = size or photo.shape[:2]
     box = layers.random_crop(rng, photo.shape[:2], height, width)
     source = layers.crop(photo, box, height, width)
     own = layers.crop_cut(cut, box, height, width)
+    own_part = None if own is None else layers.crop_cut(part, box, height, width)
     if rng.random() < 0.5:
         source = np.ascontiguousarray(source[:, ::-1])
-        own = None if own is None else np.ascontiguousarray(own[:, ::-1])
+        own, own_part = (None if each is None else np.ascontiguousarray(each[:, ::-1]) for each in (own, own_part))
     for _ in range(8):
         if pulls > 0 and rng.random() < pulls:
-            case = pulled(rng, source, own, stiff, loose)
+            case = pulled(rng, source, own, stiff, loose, own_part)
         elif rng.random() < in_place:
             case = deform_in_place(rng, source, own)
         else:
-            pair = layers.moved_object(rng, source, own, other, other_cut, painted, parts)
+            pair = layers.moved_object(rng, source, own, other, other_cut, painted, parts, own_part)
             derived = pulls > 0 and rng.random() >= loose
             case = None if pair is None else _layer_case(rng, pair, layers.what_changes(pair), PINNED, derived)
         if case is not None:

@@ -16,6 +16,9 @@ import numpy as np
 from .motions import FURTHEST, Array, Region, grid, invert, random_motion, random_region, region_of, warp
 from .parts import part_motion
 
+SHARE = (0.004, 0.6)  # of a crop: the smallest and the largest object that is moved in it
+SMALLEST = 40  # pixels, of an object that leaves its photo
+
 
 @dataclass
 class Pair:
@@ -65,7 +68,7 @@ def crop_cut(cut: Array | None, box: tuple[int, int, int, int], height: int, wid
     if cut is None:
         return None
     part = crop(cut.astype(np.float32), box, height, width) > 0.5
-    return part if 0.01 < part.mean() < 0.6 else None
+    return part if SHARE[0] < part.mean() < SHARE[1] else None
 
 
 def blob(rng: np.random.Generator, height: int, width: int) -> Array:
@@ -146,19 +149,21 @@ def moved_object(
     other_cut: Array | None,
     painted: float = 0.0,
     parts: float = 0.0,
+    own_part: Array | None = None,
 ) -> Pair | None:
     """One object moved over `ground` [H, W, 3]: the photo's own (taken out of the untouched photo; or grown over
     itself, or the same in reverse, so that the photo is the target), or another photo's, pasted.
 
     painted: share of the photo's own objects that are taken out, which leaves a hole that is painted in; parts: share
-    of the objects that move as they are dragged, held where they are not (`parts`), and not as a whole at random."""
+    of the objects that move as they are dragged, held where they are not (`parts`), and not as a whole at random;
+    own_part: a part of the photo's own object that then moves while the rest stays, bool [H, W], if one is known."""
     height, width = ground.shape[:2]
     x = grid(height, width)
     in_part = parts > 0 and rng.random() < parts
-    if own is not None and own.sum() > 100:
+    if own is not None and own.sum() > SMALLEST:
         pair = None
         if rng.random() < painted:
-            pair = _moved(rng, x, own, in_part, lambda *motion: _own_moved(rng, ground, own, *motion))
+            pair = _moved(rng, x, own, in_part, lambda *motion: _own_moved(rng, ground, own, *motion), own_part)
         elif rng.random() < 0.4:
             pair = _own_object(rng, x, ground, own)
         if pair is not None:
@@ -181,13 +186,18 @@ def moved_object(
 
 
 def _moved(
-    rng: np.random.Generator, x: Array, cut: Array, in_part: bool, make: Callable[[Array, Array], Pair | None]
+    rng: np.random.Generator,
+    x: Array,
+    cut: Array,
+    in_part: bool,
+    make: Callable[[Array, Array], Pair | None],
+    part: Array | None = None,
 ) -> Pair | None:
     """The pair that `make` makes of the object's backward and forward field."""
     if not in_part:
         field = _object_motion(rng, x, cut)
         return make(field, invert(field))
-    motion = part_motion(rng, cut)
+    motion = part_motion(rng, cut, part)
     if motion is None:
         return None
     field, forward, drags, pins = motion

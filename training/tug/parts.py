@@ -1,7 +1,8 @@
 """Parts that move over what lies behind them: a tail about its root, an arm, a lamp, the hand of a clock.
 
-The thing is a sheet as rigid as possible (`pulls`) that is dragged. It is still at its pins and where, beyond a reach
-around the drags, the rest of it begins; what hangs on at the far side goes along. What lies behind it stays, and is
+The thing is a sheet as rigid as possible (`pulls`) that is dragged. It is still at its pins and where the rest of it
+begins: beyond the part, where one is known (`things`), or beyond a reach around the drags. What hangs on at the far
+side goes along. What lies behind it stays, and is
 covered here and uncovered there (`layers`). So the motion is what the drags ask of the thing, and not one of many that
 would fit them. Pixels of the canvas.
 """
@@ -21,19 +22,29 @@ STEPS = 40  # of the inversion: a turn by a radian takes that many
 NARROW = 30  # pixels: the smallest part
 
 
-def part_motion(rng: np.random.Generator, cut: Array) -> tuple[Array, Array, Array, Array] | None:
+def part_motion(
+    rng: np.random.Generator, cut: Array, part: Array | None = None
+) -> tuple[Array, Array, Array, Array] | None:
     """(backward field [H, W, 2], forward field, drags [N, 4] wished for, pins [M, 2]) of the thing with the outline
-    `cut`, bool [H, W]; outside it the fields go on smoothly and mean nothing. None where the drags fit it ill."""
+    `cut`, bool [H, W]; outside it the fields go on smoothly and mean nothing. None where the drags fit it ill.
+
+    part: what of the thing moves, bool [H, W], in two of three cases if one is known."""
     height, width = cut.shape
     side = min(height, width)
-    drags, pins = wished_drags(rng, height, width, cut, PINNED)
-    drags, pins = drags[_on(cut, drags)], pins[_on(cut, pins)]
+    part = part if part is not None and rng.random() < 0.67 else None
+    dragged = cut if part is None else part & cut
+    if not dragged.any():
+        return None
+    drags, pins = wished_drags(rng, height, width, dragged, PINNED)
+    drags, pins = drags[_on(dragged, drags)], pins[_on(cut, pins)]
     if not len(drags):
         return None
     ends = np.concatenate([drags[:, :2], pins])
     reach = side * float(np.exp(rng.uniform(*np.log(REACH))))
     x = grid(height, width)
-    near = cut & (np.min([np.hypot(*(x - end).transpose(2, 0, 1)) for end in ends], 0) < reach)
+    near = dragged
+    if part is None:
+        near = cut & (np.min([np.hypot(*(x - end).transpose(2, 0, 1)) for end in ends], 0) < reach)
     _, labels = cv2.connectedComponents(near.astype(np.uint8), connectivity=4)
     free = near & np.isin(labels, [labels[int(y), int(x)] for x, y in drags[:, :2]])
     if free.sum() < NARROW:

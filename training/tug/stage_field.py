@@ -57,19 +57,22 @@ def draw_case(
     """A synthetic case on a random photo, with a second photo's object at hand."""
     index = int(rng.integers(len(album)))
     other = int(pasteable[rng.integers(len(pasteable))]) if pasteable else None
+    own, pasted = album.thing(rng, index), None if other is None else album.thing(rng, other)
+    part = own.parts[int(rng.integers(len(own.parts)))] if own is not None and own.parts else None
     return synthetic_case(
         rng,
         album.photos[index],
         size,
-        album.cuts[index],
+        None if own is None else own.cut,
         None if other is None else album.photos[other],
-        None if other is None else album.cuts[other],
+        None if pasted is None else pasted.cut,
         in_place,
         painted,
         pulls,
         parts,
         stiff,
         loose,
+        part,
     )
 
 
