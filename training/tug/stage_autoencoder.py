@@ -34,12 +34,12 @@ class AutoencoderStageConfig:
 def native_crop(rng: np.random.Generator, album: Album, size: int) -> Album:
     """A one-photo album: a crop of one to two times `size` pixels, so that detail is as fine as in a real picture."""
     index = int(rng.integers(len(album)))
-    photo, cut = album.photos[index], album.cuts[index]
+    photo, thing = album.photos[index], album.thing(rng, index)
     height, width = photo.shape[:2]
     side = int(min(height, width, size * rng.uniform(1.0, 2.0)))
     y, x = int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))
     part = (slice(y, y + side), slice(x, x + side))
-    return Album([album.names[index]], [photo[part]], [None if cut is None else cut[part]])
+    return Album([album.names[index]], [photo[part]], [None if thing is None else thing.cut[part]])
 
 
 class AutoencoderStage:
