@@ -112,9 +112,11 @@ def test_the_field_network_takes_a_closer_look_where_the_bundle_says_so(photo):
     mask, drags = np.zeros((128, 128), np.float32), np.array([[70, 66, 78, 66]], np.float32)
     mask[50:80, 50:80] = 1
     assert bundle.closer(mask, drags) is None
-    bundle.manifest["field"]["closer"] = 2
+    bundle.manifest["field"]["closer"] = {"times": 2, "longest": 48}
     assert bundle.closer(mask, drags) == (slice(32, 96), slice(32, 96), (128, 128))
     assert bundle.closer(np.ones_like(mask), drags) is None
+    # what would make the drag longer than the network knows drags is not done
+    assert bundle.closer(mask, np.array([[70, 66, 117, 66]], np.float32)) is None
     scene = bundle.prepare(photo, mask, drags)
     assert scene.store["image"].shape == (1, 3, 128, 128) and scene.store["field"].shape == (1, 2, 32, 32)
     # the stand-in's shift is in the pixels that it sees, of which two are one of the photo's

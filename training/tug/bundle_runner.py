@@ -110,11 +110,15 @@ class Bundle:
         """The rows and columns of a photo that the field network sees where it takes a closer look, and its work size
         (H, W), for a mask [h, w] and drags [N, 4] in photo pixels; None where it sees what the others see."""
         h, w = mask.shape
-        rules, enlarge = self.manifest["size"], float(self.manifest.get("field", {}).get("closer", 1))
+        rules, limits = self.manifest["size"], self.manifest.get("field", {}).get("closer")
         inside = np.argwhere(mask > 0.5)
-        if enlarge == 1 or not len(inside):
+        if limits is None or not len(inside):
             return None
-        moving = drags[np.hypot(*(drags[:, 2:] - drags[:, :2]).T) > 0].reshape(-1, 2)[:, ::-1]
+        lengths = np.hypot(*(drags[:, 2:] - drags[:, :2]).T)
+        enlarge = min(float(limits["times"]), limits["longest"] / max(1.0, lengths.max(initial=0)))
+        if enlarge <= 1:
+            return None
+        moving = drags[lengths > 0].reshape(-1, 2)[:, ::-1]
         first = np.floor(np.min([inside.min(0), *moving], 0))
         last = np.ceil(np.max([inside.max(0) + 1, *moving], 0))
         side = np.maximum(last - first + 2 * CONTEXT * (last - first).max(), rules["area"] ** 0.5 / enlarge)

@@ -232,7 +232,7 @@ def export_bundle(
         "precision": "fp32",
         "size": {"area": 262144, "multiple": 64, "minSide": 256},
         "latent": {"channels": networks["denoiser"].config.latent, "downscale": 8},
-        "field": {"downscale": 4, "closer": 2, "follow": list(FOLLOW)},
+        "field": {"downscale": 4, "closer": {"times": 2, "longest": 48}, "follow": list(FOLLOW)},
         "decoder": {"reach": DECODER_REACH},
         "holes": "patches",
         "schedule": {

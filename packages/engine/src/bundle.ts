@@ -107,8 +107,11 @@ const warp = z.object({
   family: z.literal('warp'),
   field: z.object({
     downscale: z.int().positive(),
-    /** how far what lies around the mask is enlarged for it at most, where it has fewer pixels than the area; left out = it sees what the others see */
-    closer: z.number().min(1).max(4).optional(),
+    /**
+     * what lies around the mask is enlarged for it where it has fewer pixels than the area: so many times at most, and only until the
+     * longest drag has about so many work pixels; left out = it sees what the others see
+     */
+    closer: z.object({ times: z.number().min(1).max(4), longest: z.number().positive() }).optional(),
     /** the field network's input `follow` for each of its answers, the best one first; left out = it has one answer */
     follow: z.array(z.number()).min(1).max(4).optional(),
   }),

@@ -72,7 +72,7 @@ export async function* runEdit(
     throw new EngineError('BAD_INPUT', 'the mask lets nothing change: paint what may change white');
   const reach = reachOf(box, drags);
   const view = planView(photo, reach, machine.bundle.size);
-  const closer = closerView(view, reach, machine.bundle.size, machine.family.closer);
+  const closer = closerView(view, reach, machine.bundle.size, machine.family.closer, drags);
   const frame = await clock.time('mask', () => makeFrame(mask, view, box, painted !== undefined, closer));
   const seen = drags.filter((d) => within(d, view.region));
   const { trainedPairs } = machine.bundle.options;

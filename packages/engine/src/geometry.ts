@@ -103,11 +103,26 @@ export function planView(photo: Size, maskBox: Rect, rules: SizeRules): View {
   };
 }
 
+/** A closer look: how many times what lies around a mask is enlarged at most, and how long a drag may become by it, work pixels. */
+export interface Closer {
+  readonly times: number;
+  readonly longest: number;
+}
+
 /**
- * A closer look than `view` at what lies around a mask, enlarged up to `enlarge` times, for a network that tells things apart better when
- * they are larger; undefined if it would be hardly closer.
+ * A closer look than `view` at what lies around a mask, for a network that tells things apart better when they are larger, but knows drags
+ * up to a length; undefined if it would be hardly closer.
  */
-export function closerView(view: View, maskBox: Rect, rules: SizeRules, enlarge: number): View | undefined {
+export function closerView(
+  view: View,
+  maskBox: Rect,
+  rules: SizeRules,
+  limits: Closer | undefined,
+  drags: readonly PhotoDrag[],
+): View | undefined {
+  if (limits === undefined) return undefined;
+  const enlarge = Math.min(limits.times, limits.longest / Math.max(1, ...drags.map(dragLength)));
+  if (enlarge <= 1) return undefined;
   const closer = planView(view.photo, maskBox, { ...rules, enlarge });
   return closer.scaleX * closer.scaleY > HARDLY * view.scaleX * view.scaleY ? closer : undefined;
 }

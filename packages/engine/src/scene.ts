@@ -7,6 +7,7 @@ import type { Bundle, GraphName } from './bundle.js';
 import { EngineError } from './errors.js';
 import { type Grid, halve } from './field.js';
 import {
+  type Closer,
   height,
   type PhotoDrag,
   type Rect,
@@ -103,8 +104,8 @@ export interface Family {
   /** how many answers it has to what belongs to a drag; candidates get one after the other */
   readonly answers: number;
 
-  /** how far the network that makes the scene's field enlarges what lies around the mask at most; 1 = not at all */
-  readonly closer: number;
+  /** how far what lies around the mask is enlarged for the network that makes the scene's field; undefined = not at all */
+  readonly closer: Closer | undefined;
 
   /** whether the scene's field is a network's, which takes its time: until then the drags' interpolation is shown */
   readonly learned: boolean;

@@ -152,7 +152,7 @@ export function warpFamily(bundle: WarpBundle, decoderInputs: readonly string[])
   return {
     decoder: 'decoder',
     answers: bundle.field.follow?.length ?? 1,
-    closer: bundle.field.closer ?? 1,
+    closer: bundle.field.closer,
     learned: true,
 
     async openScene(machine, frame, laid, answer, clock) {

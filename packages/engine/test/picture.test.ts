@@ -194,7 +194,10 @@ describe('the view', () => {
     expect(v.region.left % 32).toBe(0);
   });
 
-  const closer = (size: Size, box: Rect): View | undefined => closerView(planView(size, box, rules), box, rules, 2);
+  const closer = (size: Size, box: Rect, length = 20): View | undefined => {
+    const drags = [{ handle: photoPoint({ x: 100, y: 100 }), target: photoPoint({ x: 100 + length, y: 100 }) }];
+    return closerView(planView(size, box, rules), box, rules, { times: 2, longest: 48 }, drags);
+  };
 
   it.each([
     ['a small photo is looked at larger', { width: 320, height: 320 }, [512, 512]],
@@ -215,6 +218,16 @@ describe('the view', () => {
     expect(v?.region.left).toBeLessThanOrEqual(box.left - 30);
     expect(v?.region.bottom).toBeGreaterThanOrEqual(box.bottom + 30);
     expect(closer(size, { ...box, left: box.left + 4, right: box.right + 4 })?.region).toEqual(v?.region);
+  });
+
+  it.each([
+    [24, 2],
+    [32, 1.5],
+    [47, undefined],
+    [100, undefined],
+  ])('a drag of %i px is looked at %s times as large: it becomes 48 px long at most', (length, scale) => {
+    const size = { width: 256, height: 256 };
+    expect(closer(size, middle(size, 200, 200), length)?.scaleX).toBe(scale);
   });
 
   it.each([0, 137, 300, 411])('a closer look holds a mask that begins at %i px', (left) => {

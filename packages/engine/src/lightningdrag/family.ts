@@ -33,7 +33,7 @@ export function lightningDragFamily(bundle: LightningDragBundle): Family {
     decoder: 'vae_decoder',
 
     answers: 1,
-    closer: 1,
+    closer: undefined,
     learned: false,
 
     async openScene(_machine, frame, laid, _answer, clock) {
