@@ -114,6 +114,24 @@ def test_more_or_less_follows_a_drag_but_the_drag_is_met() -> None:
     assert all(abs(float(field[0, 0, 24, 20]) - 6) < 0.3 for field in answers)
 
 
+def test_the_longer_a_drag_is_the_more_around_its_handle_follows_where_a_part_is_pinned() -> None:
+    torch.manual_seed(2)
+    network = FieldNet(FIELD)
+    image, mask = torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64)
+
+    def gained(length: float, away: int, pin: float = 4.5) -> float:
+        drags = torch.tensor([[[32.5, 32.5, 32.5 + length, 32.5], [4.5, 4.5, pin, 4.5]]])
+        with torch.no_grad():
+            before = network.train().at_net_size(image, mask, drags).forward
+            after = network.eval().at_net_size(image, mask, drags).forward
+        return float((after - before)[0, 0, 32 + away, 32]) / length
+
+    # what was learned says half of the way, far from what is met exactly
+    assert gained(20, 8) > 0.25 and abs(gained(4, 12)) < 0.05
+    assert gained(20, 8) > gained(20, 16) > gained(20, 24) and abs(gained(20, 28)) < 0.15
+    assert gained(20, 8, pin=9.5) == 0
+
+
 def test_padding_drags_change_nothing() -> None:
     torch.manual_seed(1)
     network = FieldNet(FIELD).eval()

@@ -55,6 +55,8 @@ BELIEVED, OFF, EMPTY = 0.35, 1.0, 0.075
 SQUEEZED, DRAWN_OUT, SCRAP_ROUNDS, SCRAP_RADIUS = 2.5, 0.3, 4, 2
 # Net pixels beyond the picture's edge from which what a drag pulls in is a hole, and not the edge drawn out.
 OUTSIDE = 1.0
+# Within how much of a drag's length around its handle `along` counts.
+ALONG_REACH = 0.6
 # What is added to the logit of following where a place's colours are the thing's (`segment`), and taken off elsewhere.
 HELD = 3.0
 
@@ -68,6 +70,9 @@ class FieldConfig:
     border: float = 0.25  # weight of the mask's border in the interpolation
     reach: float = 4.0  # net pixels around a target in which the misfit is corrected
     rounds: int = 3  # fixed-point rounds of `turn_round`
+    # what is added, once trained, to the logit of following at a handle, and less and less around it, where something
+    # is pinned: then a part is dragged, and its tip goes along
+    along: float = 3.0
     segmented: bool = False  # whether it is told what the drags hold (`segment`); not shipped, see LOG.md
     # how the field is steadied where something comes off what is behind it, and where nothing does, so that nothing
     # shall break: radius and edge of `geometry.steadied`, net px and their square, time after time
@@ -76,7 +81,7 @@ class FieldConfig:
 
 
 # Of the network for drags without a painted mask: nothing shall break, so that what a drag leaves is stretched.
-PULL = FieldConfig(steady=FieldConfig.whole)
+PULL = FieldConfig(steady=FieldConfig.whole, along=0.0)
 
 
 class Fields(NamedTuple):
@@ -246,13 +251,21 @@ class FieldNet(nn.Module):
         more: Tensor | None,
     ) -> Tensor:
         """Forward field [B, 2, h, w] on the source: the drags' interpolation, which everything would follow, times how
-        far each place does, and what is learned on top; exact at the handles."""
+        far each place does, and what is learned on top; exact at the handles.
+
+        Where a part is pinned, what lies around the handle of a long drag follows more than was learned from short
+        ones."""
         wide = shepard(distances, move)
         prior = shepard(distances, move, ground)
         features = [image, *shared, wide / 8, prior / 8, torch.log1p(distances.amin(1, keepdim=True)) / 4]
         share = prior.square().sum(1, keepdim=True).sqrt() / (wide.square().sum(1, keepdim=True).sqrt() + 0.1)
         out = self.follow(torch.cat([*features, share, *held], 1))
         logit = 4 * out[:, :1] + (0 if more is None else more)
+        if self.config.along and not self.training:
+            squared = move.square().sum(-1)[..., None, None]
+            near = torch.exp(distances / (-2 * ALONG_REACH**2 * squared - 1e-3)).amax(1, keepdim=True)
+            pins = (squared <= STILL).float() * (distances.amin((2, 3), keepdim=True) < 1).float()
+            logit = logit + self.config.along * near * pins.amax(1, keepdim=True)
         gate = torch.sigmoid(logit + sum(HELD * (2 * each - 1) for each in held))
         return self._exact(gate * (wide + 4 * out[:, 1:]) * mask, handles, move, distances, mask)
 
