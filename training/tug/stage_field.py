@@ -29,9 +29,8 @@ class FieldStageConfig:
     share of a photo's own objects that leave it untouched; pulls: share of drags that take their surroundings along,
     before all others are drawn; stiff: share of these in which the main object is stiffer than the rest; loose: share
     of these, and with any of the moved objects, whose mask is painted and not derived; parts: share of moved objects
-    that move as they are dragged, held where they are not; closer: share of the cases that are drawn on a canvas up to
-    twice as large, of which the mask and what lies around it is seen; real: share of pairs of video frames, if there
-    are any."""
+    that move as they are dragged, held where they are not; closer: share of the cases that are drawn on a larger
+    canvas, of which the mask and what lies around it is seen; real: share of pairs of video frames, if any."""
 
     batch: int = 16
     sizes: tuple[tuple[int, int], ...] = ((96, 96), (80, 112), (112, 80), (128, 128))
