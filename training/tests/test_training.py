@@ -22,7 +22,7 @@ from tug.weights import between, load_weights
 
 
 def _field_stage(album) -> FieldStage:
-    return FieldStage(album, FieldStageConfig(batch=2, sizes=((32, 32), (32, 48)), closer=0.5), FIELD)
+    return FieldStage(album, FieldStageConfig(batch=2, sizes=((32, 32), (32, 48))), FIELD)
 
 
 def _same(one, two) -> bool:
@@ -42,7 +42,7 @@ def test_resumed_equals_unbroken(album, tmp_path) -> None:
                 raise Stop
             return super().loss(batch, step)
 
-    broken = Interrupted(album, FieldStageConfig(batch=2, sizes=((32, 32), (32, 48)), closer=0.5), FIELD)
+    broken = Interrupted(album, FieldStageConfig(batch=2, sizes=((32, 32), (32, 48))), FIELD)
     try:
         train(broken, TrainConfig(steps=6, workers=0, save_minutes=0.0), tmp_path / "broken")
     except Stop:

@@ -10,7 +10,7 @@ Coordinates: pixels of the case's own picture, origin at the top-left corner. Th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -23,8 +23,6 @@ from .pulls import pull
 
 # share of training cases in which something is pinned: four in five of the drags that people draw have a pin
 PINNED = 0.6
-# How much is seen around a mask in a closer look, as a share of its box's longer side.
-CONTEXT = 0.3
 
 
 @dataclass
@@ -45,54 +43,6 @@ class Case:
     real: bool = True
     known: Array | None = None
     painted: bool = True
-
-    def part(self, box: tuple[slice, slice], height: int, width: int, flip: bool = False) -> Case | None:
-        """What lies in `box` (rows, columns), brought to [height, width] and mirrored or not, with the drags that lie
-        in it; None if none of these moves. For a case with its truth."""
-        rows, columns = box
-        corner = np.array([columns.start, rows.start] * 2)
-        scale = np.array([width / (columns.stop - columns.start), height / (rows.stop - rows.start)], np.float32)
-        sign = np.array([-1 if flip else 1, 1], np.float32)
-
-        def view(image: Array, vectors: bool = False) -> Array:
-            area = cv2.INTER_AREA if scale[0] < 1 else cv2.INTER_LINEAR
-            out = cv2.resize(image[rows, columns], (width, height), interpolation=area)
-            out = out[:, ::-1] if flip else out
-            return np.ascontiguousarray(out * (scale * sign) if vectors else out)
-
-        drags = ((self.drags - corner) * np.tile(scale, 2)).astype(np.float32)
-        if flip:
-            drags[:, [0, 2]] = width - drags[:, [0, 2]]
-        inside = ((drags > 1) & (drags < np.tile([width - 1, height - 1], 2))).all(1)
-        moves = np.hypot(*(drags[:, 2:] - drags[:, :2]).T) > 1
-        if not (inside & moves).any():
-            return None
-        return replace(
-            self,
-            source=view(self.source),
-            mask=(view(self.mask) > 0.5).astype(np.float32),
-            drags=drags[inside],
-            target=view(self.target),
-            field=view(self.field, True),
-            visible=view(self.visible),
-            forward=view(self.forward, True),
-            known=None if self.known is None else view(self.known),
-        )
-
-
-def closer_look(rng: np.random.Generator, case: Case, height: int, width: int) -> Case | None:
-    """The surroundings of a case's mask and drags at [height, width], where that is smaller than the case: as the
-    bundle's field network sees small masks. None if no drag that moves is left whole."""
-    full = np.array(case.mask.shape)
-    inside = np.argwhere(case.mask > 0.5)
-    ends = case.drags.reshape(-1, 2)[:, ::-1]
-    first, last = np.floor(np.min([inside.min(0), *ends], 0)), np.ceil(np.max([inside.max(0) + 1, *ends], 0))
-    least = np.array([height, width])
-    around = last - first + 2 * CONTEXT * (last - first).max()
-    side = np.minimum(least * max(1.0, float((around / least).max())), full)
-    start = np.clip((first + last - side) / 2 + rng.normal(0, 0.04, 2) * side, 0, full - side)
-    rows, columns = (slice(int(a), int(a + b)) for a, b in zip(start, side, strict=True))
-    return case.part((rows, columns), height, width)
 
 
 def fit(photo: Array, height: int, width: int) -> Array:

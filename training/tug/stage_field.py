@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .cases import Case, closer_look, synthetic_case
+from .cases import Case, synthetic_case
 from .fieldnet import FieldConfig, FieldNet, Fields
 from .geometry import warp
 from .photos import Album
@@ -20,7 +20,6 @@ from .trainer import Batch
 from .videos import cropped_pair
 
 PADDING = (-1e4, -1e4, -1e4, -1e4)
-CLOSER = (1.5, 2.2)  # how many times as large the canvas of a case is that is looked at closely
 
 
 @dataclass
@@ -29,8 +28,7 @@ class FieldStageConfig:
     share of a photo's own objects that leave it untouched; pulls: share of drags that take their surroundings along,
     before all others are drawn; stiff: share of these in which the main object is stiffer than the rest; loose: share
     of these, and with any of the moved objects, whose mask is painted and not derived; parts: share of moved objects
-    that move as they are dragged, held where they are not; closer: share of the cases that are drawn on a larger
-    canvas, of which the mask and what lies around it is seen; real: share of pairs of video frames, if any."""
+    that move as they are dragged, held where they are not; real: share of pairs of video frames, if there are any."""
 
     batch: int = 16
     sizes: tuple[tuple[int, int], ...] = ((96, 96), (80, 112), (112, 80), (128, 128))
@@ -40,7 +38,6 @@ class FieldStageConfig:
     stiff: float = 0.0
     loose: float = 0.0
     parts: float = 0.0
-    closer: float = 0.0
     real: float = 0.15
     max_drags: int = 12
 
@@ -185,14 +182,7 @@ class FieldStage:
                 return case
         config = self.config
         shares = (config.in_place, config.painted, config.pulls, config.parts, config.stiff, config.loose)
-        if rng.random() >= config.closer:
-            return draw_case(rng, self.album, self.pasteable, size, *shares)
-        times = rng.uniform(*CLOSER)
-        canvas = (round(size[0] * times), round(size[1] * times))
-        while True:
-            seen = closer_look(rng, draw_case(rng, self.album, self.pasteable, canvas, *shares), *size)
-            if seen is not None:
-                return seen
+        return draw_case(rng, self.album, self.pasteable, size, *shares)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         fields = self.networks[self.name].at_net_size(batch["source"], batch["mask"], batch["drags"])

@@ -11,7 +11,7 @@ Coordinates are pixels of the frame, origin at the top-left corner; `Case.field`
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -365,12 +365,31 @@ def cropped_pair(rng: np.random.Generator, case: Case, height: int, width: int) 
         return None
     y = int(np.clip(ys.mean() - ch / 2 + rng.normal(0, 0.08 * ch), 0, h - ch))
     x = int(np.clip(xs.mean() - cw / 2 + rng.normal(0, 0.08 * cw), 0, w - cw))
-    part = case.part((slice(y, y + ch), slice(x, x + cw)), height, width, rng.random() < 0.5)
-    if part is None:
+    scale = np.array([width / cw, height / ch], np.float32)
+    flip = rng.random() < 0.5
+
+    def part(image: Array, vectors: bool = False) -> Array:
+        area = cv2.INTER_AREA if scale[0] < 1 else cv2.INTER_LINEAR
+        out = cv2.resize(image[y : y + ch, x : x + cw], (width, height), interpolation=area)
+        out = out * scale if vectors else out
+        if not flip:
+            return np.ascontiguousarray(out)
+        return np.ascontiguousarray(out[:, ::-1] * (np.array([-1, 1], np.float32) if vectors else 1))
+
+    drags = (case.drags.reshape(-1, 2, 2) - [x, y]) * scale
+    if flip:
+        drags[..., 0] = width - drags[..., 0]
+    drags = drags.reshape(-1, 4).astype(np.float32)
+    inside = ((drags > 1) & (drags < np.tile([width - 1, height - 1], 2))).all(1)
+    moves = np.hypot(*(drags[:, 2:] - drags[:, :2]).T) > 1
+    if not (inside & moves).any():
         return None
-    misfit = np.hypot(*np.moveaxis(part.forward + warp(part.field, part.forward), -1, 0))
-    known = (misfit < 1 + 0.1 * np.hypot(*np.moveaxis(part.forward, -1, 0))).astype(np.float32)
-    return replace(part, known=known)
+    mask, visible = (part(case.mask) > 0.5).astype(np.float32), part(case.visible)
+    source, target = part(case.source).astype(np.uint8), part(case.target).astype(np.uint8)
+    backward, forward = part(case.field, True), part(case.forward, True)
+    misfit = np.hypot(*np.moveaxis(forward + warp(backward, forward), -1, 0))
+    known = (misfit < 1 + 0.1 * np.hypot(*np.moveaxis(forward, -1, 0))).astype(np.float32)
+    return Case(source, mask, drags[inside], target, backward, visible, forward, True, known)
 
 
 def write_pairs(path: Path, pairs: list[tuple[str, Pair]]) -> None:
